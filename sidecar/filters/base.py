@@ -1,0 +1,73 @@
+"""The shape of an HTTP filter: synchronous, pure, and leaving the fast path only by asking for a pause.
+
+The connection manager calls `on_request` of each filter in order, then routes; `on_response` in reverse order when
+the response's head is there. A filter answers None (go on), a `LocalReply` (answer now, upstream never sees the
+request) or a `Pause` (go on after a delay, with what `then` says). Per-route settings are compiled beforehand:
+`stream.route_config(name)` gives the filter's own, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from sidecar.codec.headers import RequestHeaders, ResponseHeaders
+from sidecar.telemetry.stream_info import StreamInfo
+
+
+class FilterStream(Protocol):
+    """What a filter may see and touch of the request that passes."""
+
+    request: RequestHeaders
+    response: ResponseHeaders | None
+    info: StreamInfo
+
+    def route_config(self, filter_name: str) -> Any:
+        """The compiled per-route (else per-virtual-host) configuration of a filter, or None."""
+
+    def random(self) -> float:
+        """Uniform in [0, 1)."""
+
+
+class LocalReply:
+    """An answer of the proxy itself. `details` is %RESPONSE_CODE_DETAILS%; `flags` are response flags to add."""
+
+    __slots__ = ("body", "details", "flags", "headers", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes = b"",
+        details: str = "",
+        flags: int = 0,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.details = details
+        self.flags = flags
+        self.headers = headers
+
+
+class Pause:
+    """Hold the request for `delay_ms`, then go on with what `then(stream)` answers (None: the next filter)."""
+
+    __slots__ = ("delay_ms", "then")
+
+    def __init__(self, delay_ms: float, then: Callable[[FilterStream], LocalReply | None] | None = None) -> None:
+        self.delay_ms = delay_ms
+        self.then = then
+
+
+class HttpFilter:
+    """Base of all HTTP filters: `name` is Envoy's name of the filter. One instance serves every request of a chain."""
+
+    __slots__ = ()
+    name = ""
+
+    def on_request(self, stream: FilterStream) -> LocalReply | Pause | None:
+        """Called with the whole request head."""
+        return None
+
+    def on_response(self, stream: FilterStream) -> None:
+        """Called with the response head, before it is sent; may change its headers."""
