@@ -1,0 +1,209 @@
+"""Drives a whole lab the way a user does: through the `lugsail` command and plain HTTP, nothing from the inside."""
+
+from __future__ import annotations
+
+import http.client
+import http.cookiejar
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+REPO = pathlib.Path(__file__).resolve().parents[2]
+SAMPLES = REPO / "samples"
+LUGSAIL = pathlib.Path(sys.executable).with_name("lugsail")
+
+#: Kinds that a case may leave behind; the lab's own Sidecars stay.
+USER_KINDS = ("virtualservice", "destinationrule", "serviceentry", "envoyfilter", "workloadentry", "gateway")
+
+
+@dataclass
+class Answer:
+    """One HTTP answer: status, headers (names in lower case), body as text, and the seconds it took."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+    seconds: float
+
+
+class Lab:
+    """One running lab. `proxy` is python or envoy; `subnet` and `port` keep labs of one machine apart."""
+
+    def __init__(self, proxy: str, subnet: str, port: int, home: pathlib.Path, *options: str) -> None:
+        self.proxy = proxy
+        self.subnet = subnet
+        self.port = port
+        self.home = home
+        self.options = options
+        self.env = {
+            **{k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")},
+            "LUGSAIL_SUBNET": subnet,
+            "LUGSAIL_HOME": str(home),
+            "NO_COLOR": "1",
+        }
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def cli(self, *args: str, check: bool = True, text: str | None = None, timeout_s: float = 60) -> Any:
+        """Run `lugsail ARGS`; with `check`, a non-zero exit fails the test and shows what was printed."""
+        done = subprocess.run(
+            [str(LUGSAIL), *args], env=self.env, input=text, capture_output=True, text=True, timeout=timeout_s
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"lugsail {' '.join(args)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def up(self) -> Any:
+        return self.cli("up", "--detach", "--proxy", self.proxy, "--port", str(self.port), *self.options, timeout_s=120)
+
+    def down(self) -> Any:
+        return self.cli("down", check=False)
+
+    def apply(self, *sources: str | pathlib.Path) -> str:
+        """Apply files (Path) and YAML texts (str), waiting for every proxy; the command's output."""
+        args: list[str] = []
+        texts: list[str] = []
+        for source in sources:
+            if isinstance(source, pathlib.Path):
+                args += ["-f", str(source)]
+            else:
+                texts.append(source)
+        if texts:
+            args += ["-f", "-"]
+        return self.cli("apply", *args, text="\n---\n".join(texts) if texts else None).stdout
+
+    def reset(self) -> None:
+        """Delete what a case applied, and put the ingress gateway back as `up` had it."""
+        for kind in USER_KINDS:
+            for item in json.loads(self.cli("get", kind, "-A", "-o", "json").stdout)["items"]:
+                self.cli("delete", kind, item["metadata"]["name"], "-n", item["metadata"]["namespace"])
+        self.apply(SAMPLES / "bookinfo" / "bookinfo-gateway.yaml")
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.cli("status", "-o", "json").stdout)
+
+    def state(self) -> dict[str, Any]:
+        return json.loads((self.home / "lab.json").read_text())
+
+    def get(self, path: str, headers: dict[str, str] | None = None, timeout_s: float = 30) -> Answer:
+        """GET through the ingress gateway, on a connection of its own."""
+        return request("127.0.0.1", self.port, "GET", path, headers, timeout_s=timeout_s)
+
+    def sign_in(self, user: str) -> Callable[..., Answer]:
+        """A signed-in browser: a function like `get` that keeps the session cookie."""
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+        )
+        form = urllib.parse.urlencode({"username": user, "passwd": "x"}).encode()
+        opener.open(urllib.request.Request(self.url + "/login", data=form), timeout=30).read()
+
+        def get(path: str) -> Answer:
+            start = time.monotonic()
+            try:
+                with opener.open(self.url + path, timeout=30) as r:
+                    return Answer(r.status, lower(r.headers.items()), r.read().decode(), time.monotonic() - start)
+            except urllib.error.HTTPError as e:
+                return Answer(e.code, lower(e.headers.items()), e.read().decode(), time.monotonic() - start)
+
+        return get
+
+    def pod_addresses(self, workload: str) -> tuple[str, str]:
+        """(the pod's own address, its outgoing address)."""
+        for item in self.status()["workloads"]:
+            if item["workload"] == workload:
+                ip = item["ip"]
+                return ip, ip.rsplit(".", 1)[0] + ".2"
+        raise AssertionError(f"no workload {workload} in `lugsail status`")
+
+    @contextmanager
+    def client(self, workload: str = "curl") -> Iterator[Client]:
+        """An HTTP client that speaks as that workload: a kept-alive connection to its sidecar's HTTP proxy port."""
+        client = Client(self.pod_addresses(workload)[1])
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def admin(self, workload: str, path: str) -> str:
+        """GET of the proxy's admin page."""
+        return request(self.pod_addresses(workload)[0], 15000, "GET", path).body
+
+    def stat(self, workload: str, pattern: str) -> int:
+        """Sum of the proxy's counters whose whole name matches the regular expression."""
+        total = 0
+        for line in self.admin(workload, "/stats").splitlines():
+            name, _, value = line.rpartition(": ")
+            if re.fullmatch(pattern, name) and value.isdigit():
+                total += int(value)
+        return total
+
+    def proxy_log(self, workload: str) -> str:
+        return (self.home / "logs" / f"{workload}.proxy.log").read_text(errors="replace")
+
+
+class Client:
+    """Requests through a sidecar as its app would make them (absolute-form, keep-alive)."""
+
+    def __init__(self, outgoing_ip: str) -> None:
+        self.ip = outgoing_ip
+        self.connection = http.client.HTTPConnection(outgoing_ip, 15080, timeout=30)
+
+    def get(self, url: str, headers: dict[str, str] | None = None, method: str = "GET", body: bytes | None = None) -> Answer:
+        start = time.monotonic()
+        try:
+            self.connection.request(method, url, body=body, headers=headers or {})
+            r = self.connection.getresponse()
+            data = r.read().decode(errors="replace")
+        except (http.client.HTTPException, OSError):
+            self.connection.close()
+            raise
+        return Answer(r.status, lower(r.getheaders()), data, time.monotonic() - start)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def request(
+    host: str, port: int, method: str, path: str, headers: dict[str, str] | None = None, timeout_s: float = 30
+) -> Answer:
+    """One request on a connection of its own."""
+    start = time.monotonic()
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    try:
+        connection.request(method, path, headers=headers or {})
+        r = connection.getresponse()
+        return Answer(r.status, lower(r.getheaders()), r.read().decode(errors="replace"), time.monotonic() - start)
+    finally:
+        connection.close()
+
+
+def lower(headers: Any) -> dict[str, str]:
+    return {k.lower(): v for k, v in headers}
+
+
+def eventually(check: Callable[[], Any], timeout_s: float = 10, what: str = "") -> Any:
+    """Poll until `check` gives something true without raising; the last failure is shown when time runs out."""
+    deadline = time.monotonic() + timeout_s
+    last: Any = None
+    while time.monotonic() < deadline:
+        try:
+            last = check()
+            if last:
+                return last
+        except (AssertionError, OSError, http.client.HTTPException) as e:
+            last = e
+        time.sleep(0.05)
+    raise AssertionError(f"not within {timeout_s} s: {what or check}: {last!r}")
