@@ -161,7 +161,9 @@ class Client:
         self.ip = outgoing_ip
         self.connection = http.client.HTTPConnection(outgoing_ip, 15080, timeout=30)
 
-    def get(self, url: str, headers: dict[str, str] | None = None, method: str = "GET", body: bytes | None = None) -> Answer:
+    def get(
+        self, url: str, headers: dict[str, str] | None = None, method: str = "GET", body: bytes | None = None
+    ) -> Answer:
         start = time.monotonic()
         try:
             self.connection.request(method, url, body=body, headers=headers or {})
