@@ -29,6 +29,7 @@ class StreamInfo:
         "end_ns",
         "endpoint",
         "protocol",
+        "request_end_ns",
         "request_headers",
         "requested_server_name",
         "response_code",
@@ -49,6 +50,7 @@ class StreamInfo:
     def __init__(self, start_time_s: float, start_ns: int) -> None:
         self.start_time_s = start_time_s
         self.start_ns = start_ns
+        self.request_end_ns = -1
         self.end_ns = -1
         self.protocol = "HTTP/1.1"
         self.request_headers: RequestHeaders | None = None
