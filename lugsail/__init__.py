@@ -1,0 +1,1 @@
+"""Lugsail: a service mesh small enough to learn on and good enough to trust."""

@@ -1,0 +1,1 @@
+"""Istio's rules of meaning, one module a kind."""
