@@ -1,0 +1,89 @@
+"""Runs one service: where it listens, how it stops, what it logs.
+
+Environment: BIND_ADDRESS (default 127.0.0.1; a container image sets 0.0.0.0), PORT (0: any free one),
+ACCESS_LOG=true for a JSON line per request on stdout. SIGTERM and SIGINT let requests in flight finish.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+import uvloop
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+from bookinfo.common.client import Client
+from bookinfo.common.settings import DEFAULT_PORT, InvalidSetting, is_on, port
+
+CLIENT = web.AppKey("client", Client)
+DRAIN_S = 3.0
+EXIT_FAILED = 1
+EXIT_USAGE = 64
+
+
+class JsonAccessLogger(AbstractAccessLogger):
+    """One JSON object a request: method, path, status, bytes sent, milliseconds, request id."""
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        """Write the line; `time` is in seconds."""
+        line = {
+            "method": request.method,
+            "path": request.path_qs,
+            "status": response.status,
+            "bytes_sent": response.body_length,
+            "duration_ms": round(time * 1000, 3),
+            "request_id": request.headers.get("x-request-id"),
+        }
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+
+def add_client(app: web.Application) -> None:
+    """Give the application a Client for as long as it runs, as `app[CLIENT]`."""
+
+    async def with_client(app: web.Application):
+        client = Client()
+        app[CLIENT] = client
+        yield
+        await client.close()
+
+    app.cleanup_ctx.append(with_client)
+
+
+def run(
+    name: str,
+    make_app: Callable[[Mapping[str, str]], web.Application],
+    argv: list[str],
+    default_port: int = DEFAULT_PORT,
+) -> int:
+    """Serve `make_app(environment)` until a signal. Returns the process's exit code."""
+    if argv:
+        print(f"{name}: takes no arguments ({' '.join(argv)}); it is configured by its environment", file=sys.stderr)
+        return EXIT_USAGE
+    env = os.environ
+    try:
+        address = env.get("BIND_ADDRESS") or "127.0.0.1"
+        number = port(env, "PORT", default_port)
+        app = make_app(env)
+    except InvalidSetting as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    loop = uvloop.new_event_loop()
+    try:
+        web.run_app(
+            app,
+            host=address,
+            port=number,
+            loop=loop,
+            print=None,
+            shutdown_timeout=DRAIN_S,
+            access_log_class=JsonAccessLogger,
+            access_log=web.access_logger if is_on(env, "ACCESS_LOG") else None,
+        )
+    except OSError as error:
+        print(f"{name}: cannot listen on {address}:{number}: {error.strerror or error}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
