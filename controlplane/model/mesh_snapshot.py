@@ -1,0 +1,205 @@
+"""The mesh at one moment: immutable, with the indexes that translation needs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from controlplane.model.config import Config
+from controlplane.model.destination_rule import DestinationRules
+from controlplane.model.endpoint import Endpoint, endpoints_of
+from controlplane.model.mesh_config import MeshConfig
+from controlplane.model.names import hosts_match
+from controlplane.model.service import Service, services_of
+from controlplane.model.virtual_service import VirtualServiceConfig, prepare
+from lugsail.api.base import ApiModel, Resource, ResourceKey
+from lugsail.api.envoy_filter import EnvoyFilterSpec
+from lugsail.api.gateway import GatewaySpec
+from lugsail.api.service_entry import ServiceEntrySpec
+from lugsail.api.sidecar import SidecarSpec
+from lugsail.api.virtual_service import VirtualServiceSpec
+from lugsail.api.workload_entry import WorkloadEntrySpec
+
+S = TypeVar("S", bound=ApiModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Something in a valid resource that cannot take effect, and why."""
+
+    key: ResourceKey
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message}"
+
+
+@dataclass(frozen=True, eq=False)
+class MeshSnapshot:
+    """Everything oldest first. Parts that did not change are the same objects as in the snapshot before."""
+
+    mesh: MeshConfig
+    configs: Mapping[ResourceKey, Config[Any]]
+    services: tuple[Service, ...]
+    endpoints: Mapping[tuple[str, str], tuple[Endpoint, ...]]  # Service.key -> its endpoints
+    virtual_services: tuple[VirtualServiceConfig, ...]
+    destination_rules: DestinationRules
+    gateways: tuple[Config[GatewaySpec], ...]
+    sidecars: tuple[Config[SidecarSpec], ...]
+    envoy_filters: tuple[Config[EnvoyFilterSpec], ...]
+    warnings: tuple[Conflict, ...]
+    _by_address: Mapping[str, tuple[Service, ...]] = field(repr=False, default_factory=dict)
+    _by_host: Mapping[str, tuple[Service, ...]] = field(repr=False, default_factory=dict)
+
+    def services_at(self, addresses: Iterable[str]) -> tuple[Service, ...]:
+        """The services that have an endpoint on one of the addresses."""
+        found = [service for address in addresses for service in self._by_address.get(address, ())]
+        return tuple(dict.fromkeys(found))
+
+    def services_for_host(self, host: str) -> tuple[Service, ...]:
+        """The services of that host, one for each namespace that declares it."""
+        return self._by_host.get(host, ())
+
+    def endpoints_for(self, service: Service) -> tuple[Endpoint, ...]:
+        return self.endpoints.get(service.key, ())
+
+
+def build_snapshot(
+    resources: Iterable[Resource],
+    registry: Iterable[Resource] = (),
+    mesh_config: MeshConfig | None = None,
+    previous: MeshSnapshot | None = None,
+) -> MeshSnapshot:
+    """The snapshot of applied resources and of what the registry's sources emit (ServiceEntry, WorkloadEntry).
+
+    A resource that is in both counts as applied. `previous` lets unchanged parts keep their identity, so that
+    whatever was derived from them stays valid.
+    """
+    mesh = mesh_config or (previous.mesh if previous is not None else MeshConfig())
+    configs = _configs(resources, registry, previous)
+    by_kind: dict[str, list[Config[Any]]] = {}
+    for config in sorted(configs.values(), key=lambda c: c.age_order):
+        by_kind.setdefault(config.key.kind, []).append(config)
+    warnings: list[Conflict] = []
+    services = _services(by_kind.get("ServiceEntry", []), previous, warnings)
+    endpoints = _endpoints(services, by_kind.get("WorkloadEntry", []), previous)
+    virtual_services = _virtual_services(by_kind.get("VirtualService", []), previous, warnings)
+    rules = DestinationRules(
+        by_kind.get("DestinationRule", []),
+        mesh.root_namespace,
+        previous.destination_rules.merged if previous is not None else None,
+    )
+    _warn_unmatched_rules(rules, services, warnings)
+    return MeshSnapshot(
+        mesh=mesh,
+        configs=configs,
+        services=_same(services, previous.services if previous else None),
+        endpoints=endpoints,
+        virtual_services=_same(virtual_services, previous.virtual_services if previous else None),
+        destination_rules=rules,
+        gateways=_same(tuple(by_kind.get("Gateway", ())), previous.gateways if previous else None),
+        sidecars=_same(tuple(by_kind.get("Sidecar", ())), previous.sidecars if previous else None),
+        envoy_filters=_same(
+            tuple(sorted(by_kind.get("EnvoyFilter", ()), key=lambda c: (c.spec.priority, c.age_order))),
+            previous.envoy_filters if previous else None,
+        ),
+        warnings=tuple(warnings),
+        _by_address=_index_addresses(services, endpoints),
+        _by_host=_index_hosts(services),
+    )
+
+
+def _same(new: tuple[Any, ...], old: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    return old if old is not None and old == new else new
+
+
+def _configs(
+    resources: Iterable[Resource], registry: Iterable[Resource], previous: MeshSnapshot | None
+) -> dict[ResourceKey, Config[Any]]:
+    out: dict[ResourceKey, Config[Any]] = {}
+    for resource in (*registry, *resources):
+        key = resource.key
+        old = previous.configs.get(key) if previous is not None else None
+        if old is not None and (old.resource is resource or _same_meaning(old.resource, resource)):
+            out[key] = old
+        else:
+            out[key] = Config(key, resource.metadata.creation_timestamp, resource.spec, resource)
+    return out
+
+
+def _same_meaning(old: Resource, new: Resource) -> bool:
+    """Whether nothing differs that translation reads (resourceVersion and generation are not)."""
+    return (
+        old.spec == new.spec
+        and old.api_version == new.api_version
+        and old.metadata.labels == new.metadata.labels
+        and old.metadata.annotations == new.metadata.annotations
+        and old.metadata.creation_timestamp == new.metadata.creation_timestamp
+    )
+
+
+def _services(
+    entries: list[Config[ServiceEntrySpec]], previous: MeshSnapshot | None, warnings: list[Conflict]
+) -> tuple[Service, ...]:
+    known: dict[tuple[str, int], Service] = {}
+    if previous is not None:
+        known = {(service.host, id(service.config)): service for service in previous.services}
+    out: dict[tuple[str, str], Service] = {}
+    for config in entries:
+        for service in services_of(config):
+            if service.key in out:
+                warnings.append(
+                    Conflict(config.key, f"host {service.host} is already declared by {out[service.key].config.key}")
+                )
+                continue
+            out[service.key] = known.get((service.host, id(config)), service)
+    return tuple(sorted(out.values(), key=lambda s: (s.config.created, s.host, s.namespace)))
+
+
+def _endpoints(
+    services: tuple[Service, ...], workloads: list[Config[WorkloadEntrySpec]], previous: MeshSnapshot | None
+) -> dict[tuple[str, str], tuple[Endpoint, ...]]:
+    out: dict[tuple[str, str], tuple[Endpoint, ...]] = {}
+    for service in services:
+        new = endpoints_of(service, workloads)
+        out[service.key] = _same(new, previous.endpoints.get(service.key) if previous is not None else None)
+    return out
+
+
+def _virtual_services(
+    configs: list[Config[VirtualServiceSpec]], previous: MeshSnapshot | None, warnings: list[Conflict]
+) -> tuple[VirtualServiceConfig, ...]:
+    delegates = {(c.namespace, c.name): c for c in configs if not c.spec.hosts}
+    known = {v.sources: v for v in previous.virtual_services} if previous is not None else {}
+    out: list[VirtualServiceConfig] = []
+    for config in configs:
+        if not config.spec.hosts:
+            continue
+        prepared, problems = prepare(config, delegates)
+        warnings.extend(Conflict(config.key, problem) for problem in problems)
+        out.append(known.get(prepared.sources, prepared))
+    return tuple(out)
+
+
+def _warn_unmatched_rules(
+    rules: DestinationRules, services: tuple[Service, ...], warnings: list[Conflict]
+) -> None:
+    for config, host in rules.hosts():
+        if not any(hosts_match(host, service.host) for service in services):
+            warnings.append(Conflict(config.key, f"host: no service is called {host}; the rule has no effect"))
+
+
+def _index_addresses(
+    services: tuple[Service, ...], endpoints: Mapping[tuple[str, str], tuple[Endpoint, ...]]
+) -> dict[str, tuple[Service, ...]]:
+    index: dict[str, list[Service]] = {}
+    for service in services:
+        for address in dict.fromkeys(endpoint.address for endpoint in endpoints[service.key]):
+            index.setdefault(address, []).append(service)
+    return {address: tuple(found) for address, found in index.items()}
+
+
+def _index_hosts(services: tuple[Service, ...]) -> dict[str, tuple[Service, ...]]:
+    index: dict[str, list[Service]] = {}
+    for service in services:
+        index.setdefault(service.host, []).append(service)
+    return {host: tuple(found) for host, found in index.items()}
