@@ -1,0 +1,1 @@
+"""xDS over gRPC: who subscribed to what, what was sent, what was acknowledged."""

@@ -1,0 +1,80 @@
+"""How one revision spreads: a line per proxy as its fate is decided. `apply` shows it where it was typed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from controlplane.xds.status import Outcome, ProxyStatus, State, StatusBoard
+
+
+async def follow(board: StatusBoard, revision: int, timeout_s: float) -> AsyncIterator[dict[str, Any]]:
+    """First the proxies that are asked, then one line each as it is decided, last the summary.
+
+    Shapes: `{"revision", "proxies"}`, `{"proxy", "state", "types", "ms", "error"}`,
+    `{"done", "ms", "acked", "nacked", "unaffected", "disconnected", "pending"}`. `ms` counts from the write.
+    """
+    origin = board.written_at(revision)
+    if origin is None:
+        origin = board.clock()
+    deadline = board.clock() + timeout_s
+    waiting = dict(board.current())
+    yield {"revision": revision, "proxies": sorted(waiting)}
+    counts = dict.fromkeys(State, 0)
+    last = origin
+    with board.watch() as changed:
+        while waiting:
+            changed.clear()
+            for proxy_id in list(waiting):
+                outcome = _outcome(board, waiting[proxy_id], revision)
+                if outcome is None:
+                    continue
+                del waiting[proxy_id]
+                counts[outcome.state] += 1
+                at = outcome.at if outcome.at is not None else board.clock()
+                last = max(last, at)
+                yield _line(proxy_id, outcome, max(0.0, at - origin))
+            left = deadline - board.clock()
+            if not waiting or left <= 0:
+                break
+            try:
+                async with asyncio.timeout(left):
+                    await changed.wait()
+            except TimeoutError:
+                break
+    for proxy_id in sorted(waiting):
+        last = board.clock()
+        yield _line(proxy_id, Outcome(State.PENDING), last - origin)
+    yield {
+        "done": True,
+        "ms": _ms(last - origin),
+        "acked": counts[State.ACKED],
+        "nacked": counts[State.NACKED],
+        "unaffected": counts[State.UNAFFECTED],
+        "disconnected": counts[State.DISCONNECTED],
+        "pending": sorted(waiting),
+    }
+
+
+def _outcome(board: StatusBoard, status: ProxyStatus, revision: int) -> Outcome | None:
+    if status.connection_id not in board.connections:
+        return Outcome(State.DISCONNECTED, at=board.clock())
+    found = status.outcome(revision)
+    if found is None and board.build_error is not None and board.build_error[0] >= revision:
+        return Outcome(State.NACKED, at=board.clock(), error=f"the control plane: {board.build_error[1]}")
+    return found
+
+
+def _line(proxy_id: str, outcome: Outcome, seconds: float) -> dict[str, Any]:
+    return {
+        "proxy": proxy_id,
+        "state": str(outcome.state),
+        "types": list(outcome.types),
+        "ms": _ms(seconds),
+        "error": outcome.error,
+    }
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)

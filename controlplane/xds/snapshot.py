@@ -1,0 +1,66 @@
+"""The current mesh snapshot, and what a change makes of it.
+
+The snapshot stays the last good one when a rebuild raises. Nothing is served before the store and every registry
+source have given their first complete list.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from controlplane.xds.connection import Push
+from controlplane.xds.observer import XdsObserver
+from controlplane.xds.push_queue import Change
+from controlplane.xds.status import StatusBoard
+from controlplane.xds.type_urls import PUSH_ORDER
+from lugsail.api.base import Resource
+
+log = logging.getLogger(__name__)
+
+ALL_TYPES = frozenset(PUSH_ORDER)
+
+
+class SnapshotKeeper:
+    """`build(resources, registry)` makes a snapshot; `affected(kinds)` says which xDS types the kinds can change."""
+
+    def __init__(
+        self,
+        read_resources: Callable[[], Iterable[Resource]],
+        read_registry: Callable[[], Iterable[Resource]],
+        build: Callable[[Iterable[Resource], Iterable[Resource]], Any],
+        affected: Callable[[set[str]], Iterable[str]],
+        board: StatusBoard,
+        observer: XdsObserver,
+        clock: Callable[[], float],
+    ) -> None:
+        self._read_resources = read_resources
+        self._read_registry = read_registry
+        self._build = build
+        self._affected = affected
+        self._board = board
+        self._observer = observer
+        self._clock = clock
+        self._unserved: frozenset[str] = frozenset()
+        self.current: Push | None = None
+
+    def rebuild(self, change: Change, force: bool = False) -> Push | None:
+        """A push of what the change made; None when no snapshot could be built (the last good one stays)."""
+        started = self._clock()
+        # What an earlier, failed rebuild should have brought is still missing at the proxies.
+        types = self._unserved | (ALL_TYPES if change.kinds is None else frozenset(self._affected(set(change.kinds))))
+        try:
+            snapshot = self._build(self._read_resources(), self._read_registry())
+        except Exception as error:
+            log.exception("no snapshot of revision %d: the last good one stays in force", change.revision)
+            self._unserved = types
+            self._observer.snapshot_failed()
+            self._board.build_failed(change.revision, f"{type(error).__name__}: {error}")
+            return None
+        self._unserved = frozenset()
+        self._board.build_succeeded()
+        self._observer.snapshot_built(self._clock() - started)
+        push = Push(snapshot, change.revision, types, change.first_at, self._clock(), force)
+        self.current = push
+        return push

@@ -1,0 +1,25 @@
+"""The xDS types this control plane serves, and the order in which they are sent."""
+
+from __future__ import annotations
+
+CDS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+EDS = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+LDS = "type.googleapis.com/envoy.config.listener.v3.Listener"
+RDS = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+
+# Make before break: what a resource refers to goes out before it (xDS protocol, "Eventual consistency").
+PUSH_ORDER: tuple[str, ...] = (CDS, EDS, LDS, RDS)
+
+SHORT_NAMES: dict[str, str] = {CDS: "CDS", EDS: "EDS", LDS: "LDS", RDS: "RDS"}
+
+# Only these have wildcard subscriptions, and only their state-of-the-world responses hold the whole set
+# (a resource that is not in the response is deleted).
+WILDCARD_TYPES = frozenset({CDS, LDS})
+
+# Resources of the key refer to resources of the value, which warm them.
+DEPENDENTS: dict[str, str] = {CDS: EDS, LDS: RDS}
+
+
+def short_name(type_url: str) -> str:
+    """`CDS` for the cluster type; a type that is not served keeps the last part of its URL."""
+    return SHORT_NAMES.get(type_url) or type_url.rsplit(".", 1)[-1]
