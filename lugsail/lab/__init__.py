@@ -1,0 +1,1 @@
+"""The lab: runs a topology as plain processes, each workload beside its sidecar."""

@@ -1,0 +1,99 @@
+"""What can stand in the way of a lab, looked at before anything starts; each answer says the remedy."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+
+from lugsail.lab.addressing import (
+    CONTROL_PLANE_HTTP_PORT,
+    CONTROL_PLANE_MONITORING_PORT,
+    CONTROL_PLANE_XDS_PORT,
+    Subnet,
+)
+from lugsail.lab.processes import owner_of_port
+
+
+class CannotStart(Exception):
+    """Something outside the lab keeps it from starting. `exit_code`: 1 failure, 64 usage, 65 data."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def bind_error(ip: str, port: int) -> int | None:
+    """The errno of binding a listener there, or None when it works."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ip, port))
+            probe.listen(1)
+        except OSError as error:
+            return error.errno or errno.EIO
+    return None
+
+
+def check_gateway_port(port: int) -> None:
+    """127.0.0.1:port must be free for the ingress gateway; raises CannotStart."""
+    failure = bind_error("127.0.0.1", port)
+    if failure is None:
+        return
+    if failure == errno.EACCES:
+        raise CannotStart(f"Port {port} needs root. Choose one above 1023, as in: lugsail up --port 8080")
+    owner = owner_of_port("127.0.0.1", port)
+    by = f" by {owner}" if owner else ""
+    raise CannotStart(
+        f"Port {port} of 127.0.0.1 is taken{by}. Stop that, or choose another: lugsail up --port {port + 1}"
+    )
+
+
+def check_control_plane_address(subnet: Subnet) -> None:
+    """The control plane's ports must be free; taken ones mean another lab on this subnet. Raises CannotStart."""
+    ip = subnet.control_plane_ip
+    for port in (CONTROL_PLANE_HTTP_PORT, CONTROL_PLANE_XDS_PORT, CONTROL_PLANE_MONITORING_PORT):
+        failure = bind_error(ip, port)
+        if failure is None:
+            continue
+        if failure == errno.EADDRNOTAVAIL:
+            raise CannotStart(missing_address(subnet, [ip]))
+        owner = owner_of_port(ip, port)
+        by = f" by {owner}" if owner else ""
+        raise CannotStart(
+            f"{ip}:{port} is taken{by}: another mesh seems to run on {subnet.prefix}.0.0/16 under another LUGSAIL_HOME. "
+            f"Stop it there with `lugsail down`, or use a subnet of your own: "
+            f"LUGSAIL_SUBNET=127.{subnet.number % 254 + 1} lugsail up"
+        )
+
+
+def check_addresses(subnet: Subnet, addresses: list[str]) -> None:
+    """Every address must exist on the loopback interface; raises CannotStart with the commands that add them."""
+    missing = [ip for ip in addresses if bind_error(ip, 0) is not None]
+    if missing:
+        raise CannotStart(missing_address(subnet, missing))
+
+
+def missing_address(subnet: Subnet, missing: list[str]) -> str:
+    """Why the addresses are not there and how to add them, for this platform."""
+    first = missing[0]
+    if sys.platform == "darwin":
+        loop = f"for ip in {' '.join(missing)}; do sudo ifconfig lo0 alias $ip up; done"
+        return f"macOS gives the loopback interface 127.0.0.1 alone, and the lab needs {first} too. Add what it needs: {loop}"
+    return (
+        f"The address {first} is not there: on Linux all of {subnet.prefix}.0.0/16 belongs to the interface `lo`. "
+        f"Is it up, with the mask /8? `ip addr show lo` tells; `sudo ip addr add 127.0.0.1/8 dev lo` and "
+        f"`sudo ip link set lo up` repair it."
+    )
+
+
+def free_port(preferred: int, taken: set[int]) -> int:
+    """`preferred` when it is free on 127.0.0.1, else one that the system picks; never one of `taken`."""
+    if preferred not in taken and bind_error("127.0.0.1", preferred) is None:
+        return preferred
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in taken:
+            return port

@@ -1,0 +1,136 @@
+"""Shows how the lab comes up: a line per component, in place on a terminal, appended elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+BOLD, DIM, RED, GREEN, YELLOW, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
+
+
+@dataclass
+class Row:
+    """One line of the display: a pod or the control plane, with the parts that must get ready."""
+
+    name: str
+    parts: dict[str, str]  # part → what is shown for it
+    place: str = ""
+    bad: bool = False
+
+
+class Progress:
+    """Renders a lab's events. `colour` also means that lines may be redrawn."""
+
+    def __init__(self, stream: TextIO, colour: bool) -> None:
+        self._stream = stream
+        self._colour = colour
+        self._rows: dict[str, Row] = {}
+        self._drawn = 0
+        self._live = True
+        self._started = time.monotonic()
+
+    def plan(self, event: dict[str, Any]) -> None:
+        """The first event: which rows there will be. `rows`: [name, place, [part, …]]."""
+        for name, place, parts in event["rows"]:
+            self._rows[name] = Row(name, dict.fromkeys(parts, "waiting"), place)
+        self._redraw()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "plan":
+            self.plan(event)
+        elif kind == "component":
+            self._component(event)
+        elif kind == "note":
+            self._line(self._paint(YELLOW if event["level"] == "warning" else PLAIN, f"  {event['text']}"))
+        elif kind == "first page":
+            seconds = time.monotonic() - self._started
+            self._line(f"  /productpage answered 200 after {seconds:.1f} s")
+        elif kind == "up":
+            self._live = False
+
+    def _component(self, event: dict[str, Any]) -> None:
+        part, _, workload = event["name"].partition(":")
+        row = self._rows.get(workload or part)
+        state = event["state"]
+        if state == "waiting to restart":
+            self._line(self._paint(YELLOW, f"  {event['name']}: {event['detail']}"))
+        if row is None or part not in row.parts:
+            return
+        if state == "ready":
+            row.parts[part] = f"ready {event['ms']:.0f} ms"
+        else:
+            row.parts[part] = state
+        if self._live and not self._colour and all(text.startswith("ready") for text in row.parts.values()):
+            self._stream.write(self._format(row) + "\n")
+            self._stream.flush()
+        elif not self._live and state == "ready" and event["restarts"]:
+            self._line(self._paint(GREEN, f"  {event['name']}: ready again"))
+        self._redraw()
+
+    def _redraw(self) -> None:
+        if not (self._colour and self._live and self._rows):
+            return
+        up = f"\x1b[{self._drawn}A" if self._drawn else ""
+        lines = "".join(f"\x1b[2K{self._format(row)}\n" for row in self._rows.values())
+        self._stream.write(up + lines)
+        self._stream.flush()
+        self._drawn = len(self._rows)
+
+    def _line(self, text: str) -> None:
+        """A line that stays; on a terminal the rows are drawn anew below it."""
+        if self._colour and self._live and self._drawn:
+            self._stream.write(f"\x1b[{self._drawn}A\x1b[J")
+            self._drawn = 0
+        self._stream.write(text + "\n")
+        self._stream.flush()
+        self._redraw()
+
+    def _format(self, row: Row) -> str:
+        done = all(text.startswith("ready") for text in row.parts.values())
+        mark = self._paint(GREEN, "✓") if done else self._paint(DIM, "·")
+        shown = []
+        for part, text in row.parts.items():
+            label = "" if part == row.name else f"{part} "
+            shown.append(f"{label + text:<21}")
+        return f"  {mark} {row.name:<21}{row.place:<13}{''.join(shown)}".rstrip()
+
+    def _paint(self, code: str, text: str) -> str:
+        return f"{code}{text}{PLAIN}" if self._colour else text
+
+
+def plan_event(pods: Sequence[Any], control_plane_ip: str) -> dict[str, Any]:
+    """The `plan` event for these pods."""
+    rows: list[list[Any]] = [["control plane", control_plane_ip, ["control plane"]]]
+    for pod in pods:
+        has_app = pod.workload.command is not None and pod.app_port is not None
+        rows.append([pod.name, pod.ip, ["app", "proxy"] if has_app else ["proxy"]])
+    return {"event": "plan", "rows": rows}
+
+
+def summary(gateway_url: str, control_plane_url: str, has_bookinfo: bool, paint: bool) -> str:
+    """What the user sees when the lab is up: addresses, and three things to try."""
+
+    def bold(text: str) -> str:
+        return f"{BOLD}{text}{PLAIN}" if paint else text
+
+    host = control_plane_url.rpartition(":")[0]
+    urls = [
+        ("the page", f"{gateway_url}/productpage") if has_bookinfo else ("ingress gateway", gateway_url),
+        ("control plane", control_plane_url),
+        ("metrics", f"{host}:15014/metrics"),
+    ]
+    tries = [
+        ("reviews v2 for jason alone", "lugsail apply -f samples/bookinfo/virtual-service-reviews-test-v2.yaml"),
+        ("who has which configuration", "lugsail proxy-status"),
+        ("a request as productpage makes it", "lugsail exec productpage-v1 -- curl -s http://reviews:9080/reviews/0"),
+    ]
+    if not has_bookinfo:
+        tries = [("what runs", "lugsail status"), tries[1], ("what is configured", "lugsail get sidecar")]
+    lines = ["", bold("The mesh is up")]
+    lines += [f"  {name:<17}{url}" for name, url in urls]
+    lines += ["", bold("Try")]
+    lines += [f"  {command:<81}# {what}".rstrip() for what, command in tries]
+    return "\n".join(lines)
