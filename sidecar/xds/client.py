@@ -1,0 +1,325 @@
+"""The ADS client: one gRPC stream to the control plane, state of the world, kept open for the life of the proxy.
+
+A response is compiled, put to use and answered before the next one is looked at, so that no update is lost or
+overtaken. Listeners and routes that arrive while clusters still wait for their endpoints are held back until these are
+there (or a bounded time): a route never points at a cluster that is not ready. When the stream breaks, the proxy goes
+on with what it has, and the client comes back with jittered back-off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import grpc
+import grpc.aio
+from envoy.config.cluster.v3.cluster_pb2 import Cluster as ClusterMessage
+from envoy.config.core.v3.base_pb2 import Node
+from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.config.listener.v3.listener_pb2 import Listener as ListenerMessage
+from envoy.config.route.v3.route_pb2 import RouteConfiguration as RouteConfigurationMessage
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
+
+from sidecar.compiler.clusters import compile_cluster
+from sidecar.compiler.endpoints import compile_endpoints
+from sidecar.compiler.listeners import compile_listener
+from sidecar.compiler.routes import compile_route_configuration
+from sidecar.config.clusters import Cluster
+from sidecar.config.endpoints import Endpoints
+from sidecar.config.listeners import Listener
+from sidecar.config.routes import RouteConfiguration
+from sidecar.telemetry.stats import Stats
+from sidecar.xds.resources import TYPE_PREFIX, ResourceSet, Update, rejection_text
+from sidecar.xds.subscription import Subscription
+
+log = logging.getLogger(__name__)
+
+CLUSTER_TYPE = TYPE_PREFIX + "envoy.config.cluster.v3.Cluster"
+ENDPOINT_TYPE = TYPE_PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+LISTENER_TYPE = TYPE_PREFIX + "envoy.config.listener.v3.Listener"
+ROUTE_TYPE = TYPE_PREFIX + "envoy.config.route.v3.RouteConfiguration"
+
+_STREAM = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
+#: A response larger than this ends the stream; the largest meshes of Istio stay below.
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+#: Waits between attempts to connect: the first, and the bound that doubling leads to.
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 5.0
+#: How long listeners and routes wait for the endpoints of new clusters.
+WARMING_LIMIT_S = 5.0
+
+Errors = Mapping[str, str]
+OnClusters = Callable[[dict[str, Cluster], set[str]], Errors]
+OnEndpoints = Callable[[dict[str, Endpoints]], Errors]
+OnListeners = Callable[[dict[str, Listener], set[str]], Errors]
+OnRoutes = Callable[[dict[str, RouteConfiguration], set[str]], Errors]
+
+#: Type → (word in messages, stats prefix)
+_WORDS = {
+    CLUSTER_TYPE: ("cluster", "cluster_manager.cds"),
+    ENDPOINT_TYPE: ("endpoint assignment", "cluster_manager.eds"),
+    LISTENER_TYPE: ("listener", "listener_manager.lds"),
+    ROUTE_TYPE: ("route configuration", "http.rds"),
+}
+
+
+class XdsClient:
+    """Subscribes to clusters and listeners, and to the endpoints and routes these name.
+
+    Each callback gets the compiled resources that changed (and names that went) and answers {name: what is wrong} for
+    those it could not put to use; these, and what did not compile, are NACKed by name, and the rest stays applied.
+    `resources` holds what the control plane sent, by type URL, for the admin page.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        node: Node,
+        stats: Stats,
+        *,
+        on_clusters: OnClusters,
+        on_endpoints: OnEndpoints,
+        on_listeners: OnListeners,
+        on_routes: OnRoutes,
+    ) -> None:
+        self.target = target
+        self.connected = False
+        self.resources: dict[str, ResourceSet[Any]] = {
+            kind.type_url: kind
+            for kind in (
+                ResourceSet(CLUSTER_TYPE, ClusterMessage, lambda m: m.name, compile_cluster, whole=True),
+                ResourceSet(
+                    ENDPOINT_TYPE, ClusterLoadAssignment, lambda m: m.cluster_name, compile_endpoints, whole=False
+                ),
+                ResourceSet(LISTENER_TYPE, ListenerMessage, lambda m: m.name, compile_listener, whole=True),
+                ResourceSet(
+                    ROUTE_TYPE, RouteConfigurationMessage, lambda m: m.name, compile_route_configuration, whole=False
+                ),
+            )
+        }
+        self._node = node
+        self._stats = stats
+        self._on_clusters = on_clusters
+        self._on_endpoints = on_endpoints
+        self._on_listeners = on_listeners
+        self._on_routes = on_routes
+        self._subscriptions = {url: Subscription(url, wildcard=kind.whole) for url, kind in self.resources.items()}
+        self._clusters: dict[str, Cluster] = {}
+        self._listeners: dict[str, Listener] = {}
+        self._endpoints: dict[str, Endpoints] = {}
+        self._answered: set[str] = set()
+        self._held: list[DiscoveryResponse] = []
+        self._held_timer: asyncio.TimerHandle | None = None
+        self._outgoing: asyncio.Queue[DiscoveryRequest] = asyncio.Queue()
+        self._connected_gauge = stats.gauge("control_plane.connected_state")
+
+    @property
+    def initialized(self) -> bool:
+        """Clusters, listeners and the routes these name have come at least once (good or not) and nothing waits."""
+        routes = self.resources[ROUTE_TYPE]
+        return (
+            self._answered.issuperset((CLUSTER_TYPE, LISTENER_TYPE))
+            and not self._held
+            and all(name in routes.accepted or name in routes.refused for name in self._wanted_routes())
+        )
+
+    async def run(self) -> None:
+        """Keep a stream open until cancelled."""
+        delay_s = BACKOFF_FIRST_S
+        while True:
+            started = time.monotonic()
+            try:
+                await self._stream()
+                reason = "the control plane closed the stream"
+            except grpc.aio.AioRpcError as error:
+                reason = f"{error.code().name}: {error.details()}"
+            except OSError as error:
+                reason = str(error)
+            was_connected, self.connected = self.connected, False
+            self._connected_gauge.value = 0
+            if was_connected or time.monotonic() - started > BACKOFF_MAX_S:
+                delay_s = BACKOFF_FIRST_S
+            wait_s = delay_s * random.uniform(0.5, 1.0)
+            log.log(
+                logging.WARNING if was_connected or delay_s == BACKOFF_FIRST_S else logging.DEBUG,
+                "xDS stream to %s ended (%s); traffic goes on with the last configuration, next try in %.1f s",
+                self.target, reason, wait_s,
+            )  # fmt: skip
+            await asyncio.sleep(wait_s)
+            delay_s = min(delay_s * 2, BACKOFF_MAX_S)
+
+    async def _stream(self) -> None:
+        """One stream, from its first request to its end."""
+        self._outgoing = asyncio.Queue()
+        self._stop_holding()
+        self._held.clear()
+        async with grpc.aio.insecure_channel(self.target, options=_CHANNEL_OPTIONS) as channel:
+            call = channel.stream_stream(
+                _STREAM,
+                request_serializer=DiscoveryRequest.SerializeToString,
+                response_deserializer=DiscoveryResponse.FromString,
+            )()
+            writer = asyncio.create_task(self._write(call))
+            try:
+                self._start()
+                async for response in call:
+                    if not self.connected:
+                        self.connected = True
+                        self._connected_gauge.value = 1
+                        log.info("xDS stream to %s is up", self.target)
+                    self.handle(response)
+            finally:
+                self._stop_holding()
+                writer.cancel()
+                call.cancel()
+
+    async def _write(self, call: Any) -> None:
+        first = True
+        while True:
+            request = await self._outgoing.get()
+            if first:
+                request.node.CopyFrom(self._node)
+                first = False
+            try:
+                await call.write(request)
+            except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
+                return  # the reading side tells why the stream ended
+
+    def _start(self) -> None:
+        for url in (CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE):
+            self._send(self._subscriptions[url].start())
+
+    def _send(self, request: DiscoveryRequest | None) -> None:
+        if request is not None:
+            self._outgoing.put_nowait(request)
+
+    def handle(self, response: DiscoveryResponse) -> None:
+        """Apply one response and answer it, or hold it back while clusters warm."""
+        if response.type_url not in self.resources:
+            log.warning("the control plane sent %r, which was not asked for", response.type_url)
+            return
+        self._stat(response.type_url, "update_attempt")
+        if response.type_url in (LISTENER_TYPE, ROUTE_TYPE) and (self._held or self._warming()):
+            self._held.append(response)
+            if self._held_timer is None:
+                self._held_timer = asyncio.get_running_loop().call_later(WARMING_LIMIT_S, self._on_warming_limit)
+            return
+        self._apply(response)
+        if self._held and not self._warming():
+            self._release()
+
+    def _warming(self) -> set[str]:
+        """EDS names that were asked for and never answered."""
+        return set(self._subscriptions[ENDPOINT_TYPE].names - self.resources[ENDPOINT_TYPE].accepted.keys())
+
+    def _on_warming_limit(self) -> None:
+        log.warning("no endpoints came for %s; going on without", ", ".join(sorted(self._warming())))
+        self._held_timer = None
+        self._release()
+
+    def _release(self) -> None:
+        self._stop_holding()
+        held, self._held = self._held, []
+        for response in held:
+            self._apply(response)
+
+    def _stop_holding(self) -> None:
+        if self._held_timer is not None:
+            self._held_timer.cancel()
+            self._held_timer = None
+
+    def _apply(self, response: DiscoveryResponse) -> None:
+        url = response.type_url
+        kind = self.resources[url]
+        subscription = self._subscriptions[url]
+        update = kind.receive(response.version_info, response.resources, None if kind.whole else subscription.names)
+        errors = dict(update.errors)
+        try:
+            errors.update(self._put_to_use(url, update))
+        except Exception as error:
+            # A bug behind a callback: say so to the control plane, and keep the stream and the traffic.
+            log.exception("applying %s %s failed", url, response.version_info)
+            errors.update(dict.fromkeys(update.changed, f"internal error: {type(error).__name__}: {error}"))
+        kind.commit(update, errors, time.time())
+        word, _ = _WORDS[url]
+        if errors:
+            text = rejection_text(word, errors)
+            log.warning("rejected %s", text)
+            self._stat(url, "update_rejected")
+            self._send(subscription.nack(response.nonce, text))
+        else:
+            self._stat(url, "update_success")
+            self._send(subscription.ack(response.version_info, response.nonce))
+        self._answered.add(url)
+        self._follow(url)
+
+    def _put_to_use(self, url: str, update: Update[Any]) -> Errors:
+        if url == CLUSTER_TYPE:
+            return self._use_clusters(update)
+        if url == LISTENER_TYPE:
+            errors = self._on_listeners(update.changed, update.removed)
+            self._merge(self._listeners, update, errors)
+            return errors
+        if url == ENDPOINT_TYPE:
+            errors = self._on_endpoints(update.changed) if update.changed else {}
+            self._merge(self._endpoints, update, errors)
+            return errors
+        return self._on_routes(update.changed, set()) if update.changed else {}
+
+    def _use_clusters(self, update: Update[Cluster]) -> Errors:
+        errors = self._on_clusters(update.changed, update.removed)
+        self._merge(self._clusters, update, errors)
+        # A changed cluster is warm at once where its endpoints are known already.
+        names = {_eds_name(cluster) for name, cluster in update.changed.items() if name not in errors} - {""}
+        known = {name: self._endpoints[name] for name in names if name in self._endpoints}
+        if known:
+            self._on_endpoints(known)
+        return errors
+
+    @staticmethod
+    def _merge(held: dict[str, Any], update: Update[Any], errors: Errors) -> None:
+        for name in update.removed:
+            held.pop(name, None)
+        held.update({name: value for name, value in update.changed.items() if name not in errors})
+
+    def _follow(self, url: str) -> None:
+        """Subscribe to what the resources in use refer to, and let go of the rest."""
+        if url == CLUSTER_TYPE:
+            names: Iterable[str] = {_eds_name(cluster) for cluster in self._clusters.values()} - {""}
+            gone = self._watch(ENDPOINT_TYPE, names)
+            for name in gone:
+                self._endpoints.pop(name, None)
+        elif url == LISTENER_TYPE:
+            gone = self._watch(ROUTE_TYPE, self._wanted_routes())
+            if gone:
+                self._on_routes({}, set(gone))
+
+    def _wanted_routes(self) -> set[str]:
+        return {name for listener in self._listeners.values() for name in listener.rds_names}
+
+    def _watch(self, url: str, names: Iterable[str]) -> frozenset[str]:
+        """Subscribe to `names` of a type; answers those that are no longer wanted."""
+        subscription = self._subscriptions[url]
+        gone = subscription.names - frozenset(names)
+        self._send(subscription.watch(names))
+        self.resources[url].drop(gone)
+        return gone
+
+    def _stat(self, url: str, name: str) -> None:
+        self._stats.counter(f"{_WORDS[url][1]}.{name}").value += 1
+
+
+def _eds_name(cluster: Cluster) -> str:
+    return (cluster.eds_service_name or cluster.name) if cluster.type == "eds" else ""
+
+
+_CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # A channel of its own per stream: back-off is ours, not shared with an earlier attempt.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.keepalive_time_ms", 300_000),
+    ("grpc.enable_http_proxy", 0),
+)
