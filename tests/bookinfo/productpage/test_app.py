@@ -201,5 +201,5 @@ async def test_health_index_metrics_and_static_files():
             assert "/productpage" in await shop.text(path)
         await shop.text()
         assert 'destination_app="details",response_code="200"} 1' in await shop.text("/metrics")
-        for name in ("bookinfo.css", "sail.svg", "book.svg"):
+        for name in ("style.css", "sail.svg", "book.svg"):
             assert await shop.text(f"/static/{name}")
