@@ -1,4 +1,4 @@
-"""HTTP header maps as the data path wants them: a dict from lower-case name to value, both bytes.
+"""Header maps as the data path wants them: a dict from lower-case name to value, both bytes.
 
 A name that occurs once costs one dict entry. A repeated name keeps its separate values in `multi` (they go out as
 separate lines, which Set-Cookie needs) while the dict holds them joined by a comma, which is how Envoy's header
@@ -15,6 +15,7 @@ class Headers(dict[bytes, bytes]):
 
     __slots__ = ("multi",)
 
+    # dict.__init__ is never called: it does nothing without arguments, and one of these is made per message.
     def __init__(self) -> None:
         self.multi: dict[bytes, list[bytes]] | None = None
 
@@ -69,11 +70,19 @@ class RequestHeaders(Headers):
     __slots__ = ("authority", "method", "path", "scheme")
 
     def __init__(self, method: bytes, path: bytes, authority: bytes = b"", scheme: bytes = b"http") -> None:
-        super().__init__()
+        self.multi = None
         self.method = method
         self.path = path
         self.authority = authority
         self.scheme = scheme
+
+    def clone(self) -> RequestHeaders:
+        """A copy that can be changed on its own."""
+        copy = RequestHeaders(self.method, self.path, self.authority, self.scheme)
+        copy.update(self)
+        if self.multi is not None:
+            copy.multi = {name: list(values) for name, values in self.multi.items()}
+        return copy
 
     def lookup(self, name: bytes) -> bytes | None:
         """As `Headers.lookup`, with :method, :path, :authority (or host) and :scheme."""
@@ -90,7 +99,7 @@ class ResponseHeaders(Headers):
     __slots__ = ("status",)
 
     def __init__(self, status: int) -> None:
-        super().__init__()
+        self.multi = None
         self.status = status
 
     def lookup(self, name: bytes) -> bytes | None:

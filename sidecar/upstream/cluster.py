@@ -1,0 +1,151 @@
+"""One cluster at run time: its hosts, their pools, its limits, balancer and statistics."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sidecar.config.clusters import Cluster, Thresholds, UpstreamTls
+from sidecar.config.endpoints import Endpoint, Endpoints
+from sidecar.telemetry.stats import Stats
+from sidecar.timers import TimerWheel
+from sidecar.upstream.cluster_stats import ClusterStats
+from sidecar.upstream.host import Host
+from sidecar.upstream.pool import HostPool
+from sidecar.upstream.tls import client_context, names_match
+
+#: ORIGINAL_DST hosts that nobody used for so long are forgotten (Envoy: cleanup_interval).
+_ORIGINAL_DST_CLEANUP_MS = 5_000.0
+_MAX_ORIGINAL_DST_HOSTS = 4096
+
+
+class ClusterRuntime:
+    """Built from one frozen `Cluster`; a changed cluster is a new runtime and the old one drains."""
+
+    __slots__ = (
+        "_by_address",
+        "_cleanup",
+        "_contexts",
+        "_original",
+        "balancer",
+        "config",
+        "endpoints",
+        "hosts",
+        "limits",
+        "loop",
+        "name",
+        "outlier",
+        "retries_active",
+        "stats",
+        "wheel",
+    )
+
+    def __init__(self, config: Cluster, stats: Stats, loop: asyncio.AbstractEventLoop, wheel: TimerWheel) -> None:
+        self.config = config
+        self.name = config.name
+        self.loop = loop
+        self.wheel = wheel
+        self.stats = ClusterStats(stats, config.stat_name or config.name)
+        self.limits: Thresholds = config.circuit_breakers.default
+        self.hosts: tuple[Host, ...] = ()
+        self.endpoints: Endpoints | None = None
+        self.retries_active = 0
+        self._by_address: dict[str, Host] = {}
+        self._original: dict[str, Host] = {}
+        self._contexts: dict[int, ssl.SSLContext] = {}
+        self._cleanup = wheel.deadline(self._forget_original)
+        self.outlier: Any = None
+        self.balancer: Any = None
+
+    def update_endpoints(self, endpoints: Endpoints) -> None:
+        """Take a new assignment. Hosts whose address stays keep their connections and counts; others drain."""
+        self.endpoints = endpoints
+        old = self._by_address
+        new: dict[str, Host] = {}
+        for locality in endpoints.localities:
+            for endpoint in locality.endpoints:
+                address = endpoint.host_port
+                if address in new:
+                    continue
+                host = old.get(address)
+                if host is None:
+                    host = Host(endpoint, locality.locality, locality.priority)
+                    host.pool = HostPool(self, host)
+                else:
+                    host.update(endpoint, locality.locality, locality.priority)
+                new[address] = host
+        for address, host in old.items():
+            if address not in new:
+                host.pool.drain()
+        if old.keys() != new.keys():
+            self.stats.membership_change.value += 1
+        self._by_address = new
+        self.hosts = tuple(new.values())
+        self.stats.membership_total.value = len(self.hosts)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Health or membership changed: tell the balancer."""
+        self.stats.membership_healthy.value = sum(host.healthy for host in self.hosts)
+        self.balancer.update(self.hosts, self.endpoints)
+
+    def original_host(self, address: str, port: int) -> Host | None:
+        """The host of an ORIGINAL_DST cluster for this destination; None where there are too many already."""
+        key = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        host = self._original.get(key)
+        if host is None:
+            if len(self._original) >= _MAX_ORIGINAL_DST_HOSTS:
+                return None
+            host = self._original[key] = Host(Endpoint(address=address, port=port))
+            host.pool = HostPool(self, host)
+            self.hosts = tuple(self._original.values())
+            self.stats.membership_total.value = self.stats.membership_healthy.value = len(self.hosts)
+            if not self._cleanup.at_ns:
+                self._cleanup.after(_ORIGINAL_DST_CLEANUP_MS)
+        return host
+
+    def _forget_original(self) -> None:
+        for key, host in list(self._original.items()):
+            if host.pool.unused:
+                del self._original[key]
+        self.hosts = tuple(self._original.values())
+        self.stats.membership_total.value = self.stats.membership_healthy.value = len(self.hosts)
+        if self._original:
+            self._cleanup.after(_ORIGINAL_DST_CLEANUP_MS)
+
+    def drain(self) -> None:
+        """The cluster is replaced or gone: connections close as their requests end."""
+        for host in (*self.hosts, *self._original.values()):
+            host.pool.drain()
+        self._cleanup.clear()
+
+    async def open(self, host: Host, factory: Callable[[], asyncio.Protocol]) -> None:
+        """Connect to a host within the connect timeout. Raises TimeoutError, ssl.SSLError or another OSError."""
+        endpoint = host.endpoint
+        tls = self.config.tls_for(endpoint.transport_labels)
+        options: dict[str, Any] = {}
+        if tls is not None:
+            options["ssl"] = self._context(tls)
+            options["server_hostname"] = tls.sni or endpoint.hostname or ""
+        async with asyncio.timeout(self.config.connect_timeout_ms / 1000):
+            if not endpoint.port:
+                transport, _ = await self.loop.create_unix_connection(factory, endpoint.address, **options)
+            else:
+                if self.config.bind_address:
+                    options["local_addr"] = (self.config.bind_address, 0)
+                transport, _ = await self.loop.create_connection(factory, endpoint.address, endpoint.port, **options)
+        if tls is not None and not names_match(tls, transport.get_extra_info("peercert")):
+            transport.abort()
+            raise ssl.SSLError("verify SAN list")
+
+    def _context(self, tls: UpstreamTls) -> ssl.SSLContext:
+        context = self._contexts.get(id(tls))
+        if context is None:
+            context = self._contexts[id(tls)] = client_context(tls)
+        return context
+
+    def transport_labels(self) -> Mapping[str, str]:
+        """The labels of the cluster's own metadata."""
+        return self.config.labels
