@@ -20,10 +20,11 @@ Direction = Literal["unspecified", "inbound", "outbound"]
 class AccessLog:
     """envoy.access_loggers.file (or stdout, stderr). `format` is text with command operators, or `json` is set.
 
-    `keep(info)` says whether a request is logged; None logs all.
+    `render(info)` gives the line, its end included. `keep(info)` says whether a request is logged; None logs all.
     """
 
     path: str
+    render: Callable[[Any], str]
     format: str = ""
     json: Mapping[str, Any] | None = None
     omit_empty: bool = False

@@ -23,18 +23,17 @@ _NOTHING: Mapping[str, object] = {}
 
 
 class HeaderAction(IntEnum):
-    """envoy.config.core.v3.HeaderValueOption.HeaderAppendAction (same numbers), and REMOVE."""
+    """envoy.config.core.v3.HeaderValueOption.HeaderAppendAction, same numbers."""
 
     APPEND_IF_EXISTS_OR_ADD = 0
     ADD_IF_ABSENT = 1
     OVERWRITE_IF_EXISTS_OR_ADD = 2
     OVERWRITE_IF_EXISTS = 3
-    REMOVE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderMutation:
-    """One change of one header. `name` is lower-case; an empty value adds nothing unless `keep_empty`."""
+    """One addition or replacement of one header. `name` is lower-case; an empty value adds nothing unless `keep_empty`."""
 
     action: HeaderAction
     name: bytes
@@ -42,8 +41,16 @@ class HeaderMutation:
     keep_empty: bool = False
 
 
-#: Header mutations in the order they apply; an empty tuple is nothing to do.
-HeaderMutations = tuple[HeaderMutation, ...]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderLevel:
+    """The changes of one level (branch, route, virtual host, route configuration): removals first, then the others."""
+
+    remove: tuple[bytes, ...] = ()
+    change: tuple[HeaderMutation, ...] = ()
+
+
+#: The levels in the order they apply; levels without changes are left out, so an empty tuple is nothing to do.
+HeaderMutations = tuple[HeaderLevel, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +144,17 @@ class MirrorPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteAction:
-    """Forward to one cluster (envoy.config.route.v3.RouteAction; a weighted split has one action per branch)."""
+    """Forward to one cluster (envoy.config.route.v3.RouteAction; a weighted split has one action per branch).
+
+    `idle_timeout_ms` and `max_stream_duration_ms`: None leaves the connection manager's, 0 means none.
+    `grpc_timeout_cap_ms`: None ignores the grpc-timeout header, 0 obeys it whatever it says, else at most so long.
+    """
 
     cluster: str
     timeout_ms: float | None = 15_000.0
     idle_timeout_ms: float | None = None
     max_stream_duration_ms: float | None = None
+    grpc_timeout_cap_ms: float | None = None
     retry: RetryPolicy | None = None
     path_rewrite: PathRewrite | None = None
     host_rewrite: HostRewrite | None = None

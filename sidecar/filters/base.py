@@ -9,9 +9,13 @@ request) or a `Pause` (go on after a delay, with what `then` says). Per-route se
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from google.protobuf.message import Message
 
 from sidecar.codec.headers import RequestHeaders, ResponseHeaders
+from sidecar.config.rejected import At
 from sidecar.telemetry.stream_info import StreamInfo
 
 
@@ -21,6 +25,8 @@ class FilterStream(Protocol):
     request: RequestHeaders
     response: ResponseHeaders | None
     info: StreamInfo
+    #: What a filter must remember from a request to its response, by filter name; None until one does.
+    filter_state: dict[str, Any] | None
 
     def route_config(self, filter_name: str) -> Any:
         """The compiled per-route (else per-virtual-host) configuration of a filter, or None."""
@@ -60,10 +66,15 @@ class Pause:
 
 
 class HttpFilter:
-    """Base of all HTTP filters: `name` is Envoy's name of the filter. One instance serves every request of a chain."""
+    """Base of all HTTP filters; one instance serves every request of a chain.
 
-    __slots__ = ()
-    name = ""
+    `name` is the filter's name in the chain, by which per-route settings find it (usually Envoy's name of the kind).
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def on_request(self, stream: FilterStream) -> LocalReply | Pause | None:
         """Called with the whole request head."""
@@ -71,3 +82,27 @@ class HttpFilter:
 
     def on_response(self, stream: FilterStream) -> None:
         """Called with the response head, before it is sent; may change its headers."""
+
+
+class _Disabled:
+    """The type of DISABLED."""
+
+    __slots__ = ()
+
+
+#: A per-route setting that switches the filter off there (envoy.config.route.v3.FilterConfig.disabled).
+DISABLED: Final = _Disabled()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterKind:
+    """What the compiler needs of a kind of filter: its messages, and how to read them. Both readers raise Rejected.
+
+    `build` answers None where the settings leave nothing to do. `route` reads the per-route message `route_config`
+    into whatever `stream.route_config(name)` shall answer; None for filters without per-route settings.
+    """
+
+    config: type[Message]
+    build: Callable[[str, Any, At], HttpFilter | None]
+    route_config: type[Message] | None = None
+    route: Callable[[Any, At], object] | None = None
