@@ -269,7 +269,9 @@ _PLAIN: dict[str, _Expression] = {
     "UPSTREAM_REMOTE_ADDRESS": _field("upstream_host"),
     "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": _host_of("upstream_host"),
     "UPSTREAM_REMOTE_PORT": _port_of("upstream_host"),
-    "UPSTREAM_CLUSTER": _Expression("((i.cluster.stat_name if i.cluster is not None else '') or i.upstream_cluster)", "text", False),
+    "UPSTREAM_CLUSTER": _Expression(
+        "((i.cluster.stat_name if i.cluster is not None else '') or i.upstream_cluster)", "text", False
+    ),
     "UPSTREAM_CLUSTER_RAW": _field("upstream_cluster"),
     "UPSTREAM_LOCAL_ADDRESS": _field("upstream_local_address"),
     "UPSTREAM_REQUEST_ATTEMPT_COUNT": _Expression("i.attempt_count", "number", False),
