@@ -23,13 +23,13 @@ ALL_TYPES = frozenset(PUSH_ORDER)
 
 
 class SnapshotKeeper:
-    """`build(resources, registry)` makes a snapshot; `affected(kinds)` says which xDS types the kinds can change."""
+    """`build(resources, registry, previous)` makes a snapshot; `affected(kinds)`: the xDS types these can change."""
 
     def __init__(
         self,
         read_resources: Callable[[], Iterable[Resource]],
         read_registry: Callable[[], Iterable[Resource]],
-        build: Callable[[Iterable[Resource], Iterable[Resource]], Any],
+        build: Callable[[Iterable[Resource], Iterable[Resource], Any], Any],
         affected: Callable[[set[str]], Iterable[str]],
         board: StatusBoard,
         observer: XdsObserver,
@@ -51,7 +51,8 @@ class SnapshotKeeper:
         # What an earlier, failed rebuild should have brought is still missing at the proxies.
         types = self._unserved | (ALL_TYPES if change.kinds is None else frozenset(self._affected(set(change.kinds))))
         try:
-            snapshot = self._build(self._read_resources(), self._read_registry())
+            previous = self.current.snapshot if self.current is not None else None
+            snapshot = self._build(self._read_resources(), self._read_registry(), previous)
         except Exception as error:
             log.exception("no snapshot of revision %d: the last good one stays in force", change.revision)
             self._unserved = types

@@ -1,0 +1,1 @@
+"""The resources behind a REST API with the paths and manners of Kubernetes."""

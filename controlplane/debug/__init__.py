@@ -1,0 +1,1 @@
+"""Looking into the running control plane: debug pages and metrics."""

@@ -1,0 +1,181 @@
+"""Composition root of the control plane, in the order that data flows: store and sources, snapshot, queue, xDS."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import uvloop
+from aiohttp import web
+
+from controlplane.apiserver.errors import error_middleware
+from controlplane.apiserver.resources import BODY_LIMIT_BYTES, ResourceApi
+from controlplane.apiserver.storage import Event, EventType, Store, StoreUnusable
+from controlplane.apiserver.watch import WatchLog
+from controlplane.debug.metrics import ControlPlaneMetrics
+from controlplane.debug.routes import DebugPages
+from controlplane.listening import CannotListen, check_free, serve_http
+from controlplane.model.mesh_snapshot import build_snapshot
+from controlplane.options import Options, parse_options
+from controlplane.sources.aggregate import Registry
+from controlplane.sources.static_file import StaticFileSource
+from controlplane.translate.build import Translator, affected_types
+from controlplane.xds.connection import Push
+from controlplane.xds.push_queue import Change, PushQueue
+from controlplane.xds.server import AdsServer, PortTaken
+from controlplane.xds.snapshot import SnapshotKeeper
+from controlplane.xds.status import StatusBoard
+
+log = logging.getLogger("controlplane")
+
+_EVENT_NAMES = {EventType.ADDED: "add", EventType.MODIFIED: "update", EventType.DELETED: "delete"}
+
+
+class ControlPlane:
+    """All parts of one control plane. Building it opens the store (raises StoreUnusable) and nothing else."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        clock = time.monotonic
+        self.metrics = metrics = ControlPlaneMetrics()
+        self.board = StatusBoard(clock, time.time)
+        self.serving = asyncio.Event()
+
+        # What people apply, and what runs.
+        self.store = Store(options.store)
+        self.store.observe(self._resource_changed)
+        self.registry = Registry([StaticFileSource(options.registry)], self._registry_changed)
+        # Both, as one immutable mesh; rebuilt by the queue, at once or after a back-off.
+        self.keeper = SnapshotKeeper(
+            self.store.resources, self.registry.resources, _build, affected_types, self.board, metrics, clock
+        )
+        self.queue = PushQueue(self._rebuild_and_push, clock)
+        # To each proxy, what differs of its share.
+        self.translator = Translator()
+        self.ads = AdsServer(self.translator, self._current, self.board, metrics, clock)
+
+        # For people.
+        self.api = ResourceApi(self.store, WatchLog(self.store))
+        self.debug = DebugPages(
+            self.store, self.registry, self.keeper, self.translator, self.ads, self.board, metrics, self._push_all
+        )
+        metrics.follow(self._count_services, lambda: self.store.revision, lambda: len(self.registry.errors()))
+        self.board.written(self.store.revision)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`. Raises CannotListen."""
+        o = self.options
+        ports = ((o.http_port, "--http-port"), (o.monitoring_port, "--monitoring-port"), (o.xds_port, "--xds-port"))
+        for port, flag in ports:
+            check_free(o.address, port, flag)
+        apps = (self.debug.api_routes() + self.debug.routes() + self.api.routes(), o.http_port), (
+            self.debug.monitoring_routes() + self.debug.routes(),
+            o.monitoring_port,
+        )
+        runners = [await serve_http(_app(routes), o.address, port) for routes, port in apps]
+        sources = asyncio.create_task(self.registry.run())
+        serving = asyncio.create_task(self._serve_xds())
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait((sources, stopped), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (sources, serving, stopped):
+                task.cancel()
+            await asyncio.gather(sources, serving, stopped, return_exceptions=True)
+            await self.ads.stop()
+            for runner in runners:
+                await runner.cleanup()
+            self.store.close()
+
+    async def _serve_xds(self) -> None:
+        """From the first complete state on: nobody gets half a mesh."""
+        o = self.options
+        await self.serving.wait()
+        await self.ads.start(o.address, o.xds_port)
+        gc.collect()
+        gc.freeze()
+        log.info(
+            "serving: xDS %s:%d, API http://%s:%d, %d resources, %d in the registry",
+            *(o.address, o.xds_port, o.address, o.http_port, len(self.store.list()), len(self.registry)),
+        )
+
+    # Changes
+
+    def _resource_changed(self, event: Event) -> None:
+        kind = event.stored.key.kind
+        self.metrics.config_event(kind, _EVENT_NAMES[event.type])
+        log.info("%s %s, revision %d", event.stored.key, event.type.lower(), event.revision)
+        self._offer(event.revision, frozenset((kind,)), "config")
+
+    def _registry_changed(self, kinds: frozenset[str]) -> None:
+        self._offer(self.store.bump(), kinds if self.keeper.current else None, "registry")
+
+    def _offer(self, revision: int, kinds: frozenset[str] | None, trigger: str) -> None:
+        self.board.written(revision)
+        self.queue.offer(Change(revision, kinds, time.monotonic(), {trigger: 1}))
+
+    def _rebuild_and_push(self, change: Change, force: bool = False) -> None:
+        if not self.registry.complete.is_set():
+            return  # the first complete list brings a change of everything
+        push = self.keeper.rebuild(change, force)
+        if push is not None:
+            self.metrics.triggered(change.triggers)
+            self.ads.push(push)
+            self.serving.set()
+
+    def _push_all(self) -> None:
+        self._rebuild_and_push(Change(self.store.revision, None, time.monotonic(), {"debug": 1}), force=True)
+
+    def _current(self) -> Push:
+        assert self.keeper.current is not None  # the xDS port opens after the first snapshot
+        return self.keeper.current
+
+    def _count_services(self) -> float:
+        return len(self.keeper.current.snapshot.services) if self.keeper.current else 0
+
+
+def _build(resources: Iterable[Any], registry: Iterable[Any], previous: Any) -> Any:
+    return build_snapshot(resources, registry, previous=previous)
+
+
+def _app(routes: Sequence[web.RouteDef]) -> web.Application:
+    app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[error_middleware])
+    app.add_routes(routes)
+    return app
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run until SIGTERM or SIGINT. 0: asked to stop; 1: could not start, said why; 2: wrong command line."""
+    try:
+        options = parse_options(argv)
+    except SystemExit as error:
+        return int(error.code or 0)
+    logging.basicConfig(
+        level=options.log_level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        force=True,
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(options))
+
+
+async def _run(options: Options) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        await ControlPlane(options).run(stop)
+    except (StoreUnusable, CannotListen, PortTaken) as error:
+        log.error("cannot start: %s", error)
+        return 1
+    log.info("stopped")
+    return 0

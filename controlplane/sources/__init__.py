@@ -1,0 +1,1 @@
+"""Platform adapters: what runs, as ServiceEntry and WorkloadEntry resources."""
