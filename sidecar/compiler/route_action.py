@@ -1,4 +1,4 @@
-"""What a route does: forward (RouteAction), redirect or answer; with the retry policy and hash policies of a forward."""
+"""What a route does: forward (with retry and hash policies), redirect, or answer itself."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _RETRY_FIELDS = (
 )
 #: The terms of x-envoy-retry-on and x-envoy-retry-grpc-on.
 RETRY_TERMS = frozenset(
-    [
+    (
         "5xx",
         "gateway-error",
         "reset",
@@ -81,7 +81,7 @@ RETRY_TERMS = frozenset(
         "internal",
         "resource-exhausted",
         "unavailable",
-    ]
+    )
 )
 _REDIRECT_STATUS = (301, 302, 303, 307, 308)
 _NOT_FOUND_STATUS = (503, 404, 500)

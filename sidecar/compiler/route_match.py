@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from sidecar.compiler.ignored import check
-from sidecar.config.matchers import HeaderMatch, QueryMatch, StringMatch
-from sidecar.config.protos import regex_matcher, runtime_fraction, string_match, wrapped
+from sidecar.config.matchers import HeaderMatch, QueryMatch
+from sidecar.config.protos import header_match, regex_matcher, runtime_fraction, string_match, wrapped
 from sidecar.config.rejected import At
 from sidecar.config.routes import PathKind, RouteMatch
 
@@ -28,19 +28,6 @@ _PATH_KINDS: dict[str, PathKind] = {
     "path_separated_prefix": "separated_prefix",
     "safe_regex": "regex",
 }
-_HEADER_FIELDS = (
-    "name",
-    "exact_match",
-    "safe_regex_match",
-    "range_match",
-    "present_match",
-    "prefix_match",
-    "suffix_match",
-    "contains_match",
-    "string_match",
-    "invert_match",
-    "treat_missing_header_as_empty",
-)
 
 
 def compile_match(match: Any, at: At) -> RouteMatch:
@@ -76,37 +63,7 @@ def compile_match(match: Any, at: At) -> RouteMatch:
 
 def compile_headers(matchers: Iterable[Any], at: At, field: str) -> tuple[HeaderMatch, ...]:
     """A list of envoy.config.route.v3.HeaderMatcher, found in `field`."""
-    return tuple(_header(matcher, at.field(field, index)) for index, matcher in enumerate(matchers))
-
-
-def _header(matcher: Any, at: At) -> HeaderMatch:
-    check(matcher, _HEADER_FIELDS, at)
-    name = matcher.name.lower().encode()
-    if not name:
-        at.field("name").reject("empty; name the header")
-    if name == b"host":
-        name = b":authority"
-    common: dict[str, Any] = {
-        "name": name,
-        "invert": matcher.invert_match,
-        "missing_as_empty": matcher.treat_missing_header_as_empty,
-    }
-    specifier = matcher.WhichOneof("header_match_specifier")
-    if specifier is None or specifier == "present_match":
-        if specifier and not matcher.present_match:
-            common["invert"] = not common["invert"]
-        return HeaderMatch(kind="present", **common)
-    if specifier == "range_match":
-        value = matcher.range_match
-        return HeaderMatch(kind="range", range_start=value.start, range_end=value.end, **common)
-    if specifier == "string_match":
-        string = string_match(matcher.string_match, at.field(specifier))
-    elif specifier == "safe_regex_match":
-        string = StringMatch(kind="regex", regex=regex_matcher(matcher.safe_regex_match, at.field(specifier)))
-    else:
-        kind = specifier.removesuffix("_match")
-        string = StringMatch(kind=kind, value=getattr(matcher, specifier).encode())
-    return HeaderMatch(kind="string", string=string, **common)
+    return tuple(header_match(matcher, at.field(field, index)) for index, matcher in enumerate(matchers))
 
 
 def _query(matcher: Any, at: At) -> QueryMatch:

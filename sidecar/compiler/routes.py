@@ -79,13 +79,12 @@ _MAX_TOTAL_WEIGHT = 0xFFFFFFFF
 class _Level:
     """What one level (route configuration, virtual host, route, branch) adds, over the levels above it."""
 
-    __slots__ = ("_upper", "_wins", "filters", "request", "response")
+    __slots__ = ("_wins", "filters", "request", "response")
 
     def __init__(self, message: Any, at: At, upper: _Level | None = None, wins: bool = False) -> None:
-        self._upper = upper
-        self._wins = upper._wins if upper else wins
-        self.request = self._join(request_mutations(message, at), upper.request if upper else ())
-        self.response = self._join(response_mutations(message, at), upper.response if upper else ())
+        self._wins: bool = upper._wins if upper else wins
+        self.request: HeaderMutations = self._join(request_mutations(message, at), upper.request if upper else ())
+        self.response: HeaderMutations = self._join(response_mutations(message, at), upper.response if upper else ())
         own = compile_route_filters(message.typed_per_filter_config, at)
         self.filters: Mapping[str, object] = {**upper.filters, **own} if upper else own
 

@@ -12,7 +12,7 @@ import re2
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 
-from sidecar.config.matchers import Regex, StringMatch
+from sidecar.config.matchers import HeaderMatch, Regex, StringMatch
 from sidecar.config.rejected import At
 
 M = TypeVar("M", bound=Message)
@@ -24,6 +24,20 @@ _MAX_REGEX_MEMORY_BYTES = 8 << 20
 _DENOMINATORS = (100, 10_000, 1_000_000)
 #: google.protobuf.Duration's own bound.
 _MAX_SECONDS = 315_576_000_000
+
+_HEADER_FIELDS = (
+    "name",
+    "exact_match",
+    "safe_regex_match",
+    "range_match",
+    "present_match",
+    "prefix_match",
+    "suffix_match",
+    "contains_match",
+    "string_match",
+    "invert_match",
+    "treat_missing_header_as_empty",
+)
 
 _OPTIONS = re2.Options()
 _OPTIONS.max_mem = _MAX_REGEX_MEMORY_BYTES
@@ -113,6 +127,37 @@ def string_match(matcher: Any, at: At) -> StringMatch:
     if matcher.ignore_case:
         value = value.lower()
     return StringMatch(kind=kind, value=value, ignore_case=matcher.ignore_case)
+
+
+def header_match(matcher: Any, at: At) -> HeaderMatch:
+    """envoy.config.route.v3.HeaderMatcher."""
+    reject_unhandled(matcher, _HEADER_FIELDS, at)
+    name = matcher.name.lower().encode()
+    if not name:
+        at.field("name").reject("empty; name the header")
+    if name == b"host":
+        name = b":authority"
+    common: dict[str, Any] = {
+        "name": name,
+        "invert": matcher.invert_match,
+        "missing_as_empty": matcher.treat_missing_header_as_empty,
+    }
+    specifier = matcher.WhichOneof("header_match_specifier")
+    if specifier is None or specifier == "present_match":
+        if specifier and not matcher.present_match:
+            common["invert"] = not common["invert"]
+        return HeaderMatch(kind="present", **common)
+    if specifier == "range_match":
+        value = matcher.range_match
+        return HeaderMatch(kind="range", range_start=value.start, range_end=value.end, **common)
+    if specifier == "string_match":
+        string = string_match(matcher.string_match, at.field(specifier))
+    elif specifier == "safe_regex_match":
+        string = StringMatch(kind="regex", regex=regex_matcher(matcher.safe_regex_match, at.field(specifier)))
+    else:
+        kind = specifier.removesuffix("_match")
+        string = StringMatch(kind=kind, value=getattr(matcher, specifier).encode())
+    return HeaderMatch(kind="string", string=string, **common)
 
 
 def unpack(packed: AnyMessage, kind: type[M], at: At) -> M:

@@ -33,7 +33,7 @@ class HeaderAction(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderMutation:
-    """One addition or replacement of one header. `name` is lower-case; an empty value adds nothing unless `keep_empty`."""
+    """One addition or replacement of a header. `name` is lower-case; an empty value is nothing unless `keep_empty`."""
 
     action: HeaderAction
     name: bytes

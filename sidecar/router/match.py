@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sidecar.codec.headers import RequestHeaders
+from sidecar.codec.headers import Headers, RequestHeaders
 from sidecar.config.matchers import QueryMatch
 from sidecar.config.routes import Redirect, Route, RouteConfiguration, RouteMatch, VirtualHost
 from sidecar.filters.predicates import HeadersPredicate, headers_predicate, value_predicate
@@ -249,7 +249,7 @@ def _query_predicate(match: QueryMatch) -> QueryPredicate:
     return lambda parameters: (value := parameters.get(name)) is not None and test(value)
 
 
-def _is_grpc(request: RequestHeaders) -> bool:
+def _is_grpc(request: Headers) -> bool:
     """content-type application/grpc or application/grpc+…, as Envoy asks it."""
     kind = request.get(b"content-type", b"")
     return kind.startswith(b"application/grpc") and (len(kind) == 16 or kind[16:17] in b"+;")

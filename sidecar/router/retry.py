@@ -113,8 +113,8 @@ def should_retry(
 
 
 def backoff_ms(policy: RetryPolicy, retries_done: int, random: float) -> float:
-    """How long to wait before retry number `retries_done` + 1: full jitter over base × (2ⁿ − 1), at most the maximum."""
-    ceiling = policy.base_interval_ms * (2 ** min(retries_done + 1, 31) - 1)
+    """How long to wait before the next retry: full jitter over the base, doubled per retry done, up to the maximum."""
+    ceiling = policy.base_interval_ms * (1 << min(retries_done, 31))
     return random * min(ceiling, policy.max_interval_ms)
 
 
