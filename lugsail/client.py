@@ -63,15 +63,17 @@ class Client:
     def get(self, group: str, plural: str, namespace: str, name: str) -> Resource | None:
         """The resource, or None."""
         try:
-            return self._json("GET", _path(group, plural, namespace, name))[0]
+            resource: Resource = self._json("GET", _path(group, plural, namespace, name))[0]
         except ApiError as error:
             if error.status == 404:
                 return None
             raise
+        return resource
 
     def list(self, group: str, plural: str, namespace: str | None) -> Resource:
         """The list object (`items`, `metadata.resourceVersion`); all namespaces with None."""
-        return self._json("GET", _path(group, plural, namespace))[0]
+        found: Resource = self._json("GET", _path(group, plural, namespace))[0]
+        return found
 
     def create(self, group: str, plural: str, namespace: str, resource: Resource) -> Written:
         return self._write("POST", _path(group, plural, namespace), resource)

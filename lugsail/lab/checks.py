@@ -61,7 +61,8 @@ def check_control_plane_address(subnet: Subnet) -> None:
         owner = owner_of_port(ip, port)
         by = f" by {owner}" if owner else ""
         raise CannotStart(
-            f"{ip}:{port} is taken{by}: another mesh seems to run on {subnet.prefix}.0.0/16 under another LUGSAIL_HOME. "
+            f"{ip}:{port} is taken{by}: another mesh seems to run on {subnet.prefix}.0.0/16 "
+            f"under another LUGSAIL_HOME. "
             f"Stop it there with `lugsail down`, or use a subnet of your own: "
             f"LUGSAIL_SUBNET=127.{subnet.number % 254 + 1} lugsail up"
         )
@@ -79,7 +80,8 @@ def missing_address(subnet: Subnet, missing: list[str]) -> str:
     first = missing[0]
     if sys.platform == "darwin":
         loop = f"for ip in {' '.join(missing)}; do sudo ifconfig lo0 alias $ip up; done"
-        return f"macOS gives the loopback interface 127.0.0.1 alone, and the lab needs {first} too. Add what it needs: {loop}"
+        why = f"macOS gives the loopback interface 127.0.0.1 alone, and the lab needs {first} too."
+        return f"{why} Add what it needs: {loop}"
     return (
         f"The address {first} is not there: on Linux all of {subnet.prefix}.0.0/16 belongs to the interface `lo`. "
         f"Is it up, with the mask /8? `ip addr show lo` tells; `sudo ip addr add 127.0.0.1/8 dev lo` and "

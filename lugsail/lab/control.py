@@ -1,6 +1,6 @@
 """The lab's own socket: other `lugsail` commands stop the lab through it, and programs join it.
 
-A Unix socket of this user alone, in the state folder. One request per connection, a line of JSON, then answers as lines:
+A Unix socket of this user alone, in the state folder. One request per connection, a line of JSON, then answers:
 
     {"op": "stop"}                              -> events until the lab has ended
     {"op": "status"}                            -> the state as in lab.json
@@ -107,7 +107,7 @@ class ControlServer:
 
     async def _register_when_open(self, pod: Pod, writer: asyncio.StreamWriter) -> None:
         assert pod.app_port is not None
-        while not await probes.tcp_open("127.0.0.1", pod.app_port):
+        while not await probes.tcp_open("127.0.0.1", pod.app_port):  # noqa: ASYNC110 - another program's port
             await asyncio.sleep(JOIN_POLL_S)
         self._mesh.register(pod)
         _send(writer, {"joined": True})

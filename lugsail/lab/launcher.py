@@ -165,7 +165,7 @@ class NurseryClient:
         environment = self._launcher.child_environment({})
         path = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source_root()), path)))
-        child = subprocess.Popen(
+        child = subprocess.Popen(  # noqa: ASYNC220 - starts in a moment; its output goes elsewhere
             [*command, "--preload", ",".join(self._modules)],
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
@@ -234,6 +234,11 @@ class NurseryClient:
                 await asyncio.wait_for(self.process.wait(), 10.0)
 
 
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 async def _gone(ref: ProcessRef) -> None:
     """Return once the process has ended."""
     if not is_alive(ref):
@@ -241,12 +246,12 @@ async def _gone(ref: ProcessRef) -> None:
     try:
         descriptor = os.pidfd_open(ref.pid)
     except (AttributeError, OSError):
-        while is_alive(ref):
+        while is_alive(ref):  # noqa: ASYNC110 - no pidfd on this system, so nothing tells
             await asyncio.sleep(POLL_S)
         return
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
-    loop.add_reader(descriptor, lambda: ended.done() or ended.set_result(None))
+    loop.add_reader(descriptor, _settle, ended)
     try:
         if is_alive(ref):  # the pid may have changed hands before it was opened
             await ended

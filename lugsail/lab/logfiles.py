@@ -19,11 +19,10 @@ CHECK_EVERY_S = 2.0
 
 def trim(folder: Path, limit_bytes: int = LIMIT_BYTES, free_bytes: Callable[[Path], int] | None = None) -> list[str]:
     """Look at every log once; what was done, in words (empty when all was well). Never raises OSError."""
-    notes = []
+    notes: list[str] = []
     with contextlib.suppress(OSError):
-        for path in sorted(folder.glob("*.log")):
-            if path.stat().st_size > limit_bytes:
-                notes.append(_rotate(path))
+        large = (path for path in sorted(folder.glob("*.log")) if path.stat().st_size > limit_bytes)
+        notes.extend(_rotate(path) for path in large)
     with contextlib.suppress(OSError):
         free = (free_bytes or _free_bytes)(folder)
         if free < LOW_DISK_BYTES:

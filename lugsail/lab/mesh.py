@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -21,8 +22,8 @@ from lugsail.lab.launcher import Launcher
 from lugsail.lab.paths import shipped
 from lugsail.lab.plan import Options, choose_app_ports
 from lugsail.lab.pod import Pod, app_environment, next_pod_number
-from lugsail.lab.processes import LAB_ID_VARIABLE, marked, reference, stop_all
-from lugsail.lab.resources import registry_documents, tcp_environment
+from lugsail.lab.processes import LAB_ID_VARIABLE, ProcessRef, marked, reference, stop_all
+from lugsail.lab.resources import registry_documents, sidecar_resource, tcp_environment
 from lugsail.lab.state import write_atomically, write_state
 from lugsail.lab.supervisor import Component, EventSink, Supervisor
 from lugsail.lab.topology import Workload
@@ -45,7 +46,7 @@ class Mesh:
         self._sink = sink
         self._registered = list(pods)
         self._started_at = time.time()
-        self._reference = reference(_own_pid())
+        self._reference = reference(os.getpid())
         self._state_due = False
         environment = {LAB_ID_VARIABLE: self.lab_id, "PYTHONUNBUFFERED": "1"}
         self.launcher = Launcher(environment, spawn.PRELOAD)
@@ -120,7 +121,7 @@ class Mesh:
         pod = Pod(workload, number, self.subnet, proxy, app_ports=ports)
         self.pods.append(pod)
         try:
-            await self._with_client(lambda client: seed.put(client, "sidecars", seed.sidecar_resource(pod, self.pods)))
+            await self._with_client(lambda client: seed.put(client, "sidecars", sidecar_resource(pod, self.pods)))
             component = self.supervisor.start(self._proxy(pod))
             if not await self._wait_ready(component):
                 raise CannotStart(self._why_not_ready(component))
@@ -167,7 +168,7 @@ class Mesh:
         components = self.supervisor.components
         return {
             "lab_id": self.lab_id,
-            "supervisor": _ref_dict(self._reference),
+            "supervisor": None if self._reference is None else _ref_dict(self._reference),
             "started_at": self._started_at,
             "subnet": self.subnet.prefix,
             "control_plane": self.subnet.control_plane_url,
@@ -327,11 +328,5 @@ async def run_until_stopped(mesh: Mesh, serve: Callable[[], Awaitable[None]]) ->
             await serving
 
 
-def _own_pid() -> int:
-    import os
-
-    return os.getpid()
-
-
-def _ref_dict(ref: Any) -> dict[str, Any] | None:
-    return None if ref is None else {"pid": ref.pid, "start_time": ref.start_time}
+def _ref_dict(ref: ProcessRef) -> dict[str, Any]:
+    return {"pid": ref.pid, "start_time": ref.start_time}

@@ -6,7 +6,8 @@ forks a child per request. A child costs milliseconds to start and only its own 
 
 Requests and answers are lines of JSON on the socket inherited as descriptor N:
 
-    -> {"spawn": 7, "title": …, "target": "sidecar.main:main", "argv": […], "environment": {…}, "stdout": …, "stderr": …}
+    -> {"spawn": 7, "title": …, "target": "sidecar.main:main", "argv": […], "environment": {…},
+        "stdout": PATH, "stderr": PATH}
     <- {"ready": true, "failed": {MODULE: text}}          once, when the imports are done
     <- {"spawned": 7, "pid": 4711}
     <- {"exited": 4711, "status": 0}                      negative: the signal
@@ -159,7 +160,7 @@ class Nursery:
 
 
 def open_log(path: str) -> int:
-    """A descriptor for appending to a log file; /dev/null where the file cannot be opened (a full or read-only disk)."""
+    """A descriptor for appending to a log file; /dev/null where it cannot be opened (a full or read-only disk)."""
     try:
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError:

@@ -59,7 +59,7 @@ def is_alive(ref: ProcessRef | None) -> bool:
 
 
 def marked(lab_id: str) -> list[int]:
-    """The pids of all processes that carry LUGSAIL_LAB_ID=`lab_id` in their first environment, this one aside (Linux)."""
+    """The pids of all processes started with LUGSAIL_LAB_ID=`lab_id` in their environment, this one aside (Linux)."""
     marker = f"{LAB_ID_VARIABLE}={lab_id}".encode()
     found = []
     for entry in PROC.iterdir() if PROC.joinpath("self/environ").exists() else ():

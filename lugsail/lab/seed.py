@@ -8,7 +8,8 @@ from typing import Any
 
 from lugsail.client import Client
 from lugsail.lab.pod import Pod
-from lugsail.lab.resources import LABEL_PREFIX, sidecar_resource
+from lugsail.lab.resources import sidecar_resource
+from lugsail.lab.topology import LABEL_PREFIX
 
 GROUP = "networking.istio.io"
 GENERATED_LABEL = f"{LABEL_PREFIX}generated-by"

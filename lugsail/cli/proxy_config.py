@@ -1,0 +1,185 @@
+"""`lugsail proxy-config`: what a proxy runs on, from its own config dump."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from lugsail.cli import config_dump as dump
+from lugsail.cli.config_dump import ClusterName, ConfigDump
+from lugsail.cli.connect import OutputOption, find_pod, running_lab
+from lugsail.cli.output import CliError, as_json, check_format, table
+
+ADMIN_PORT = 15000
+TIMEOUT_S = 10.0
+
+EXAMPLES = """\b
+Examples:
+  lugsail proxy-config listeners productpage-v1
+  lugsail pc routes productpage-v1 --name 9080 -o json
+  lugsail pc clusters reviews-v1 --fqdn ratings.default.svc.cluster.local --direction outbound
+  lugsail pc endpoints productpage-v1 --subset v2
+  lugsail pc bootstrap istio-ingressgateway"""
+
+app = typer.Typer(
+    help="Show what a proxy runs on, as the proxy itself tells it: the same for the Python proxy and for Envoy.",
+    epilog=EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Workload = Annotated[str, typer.Argument(help="The proxy, by WORKLOAD or WORKLOAD.NAMESPACE.")]
+Port = Annotated[int | None, typer.Option("--port", help="Only of this port.")]
+Name = Annotated[str | None, typer.Option("--name", help="Only of this name.")]
+Fqdn = Annotated[str | None, typer.Option("--fqdn", help="Only of this service, by its full name or a part of it.")]
+Direction = Annotated[str | None, typer.Option("--direction", help="inbound or outbound.")]
+Subset = Annotated[str | None, typer.Option("--subset", help="Only of this subset.")]
+Address = Annotated[str | None, typer.Option("--address", help="Only of this IP address.")]
+
+LISTENER_HEADER = ["ADDRESS", "PORT", "MATCH", "DESTINATION"]
+ROUTE_HEADER = ["NAME", "VHOST", "DOMAINS", "MATCH", "DESTINATION", "VIRTUAL SERVICE"]
+CLUSTER_HEADER = ["SERVICE FQDN", "PORT", "SUBSET", "DIRECTION", "TYPE", "DESTINATION RULE"]
+ENDPOINT_HEADER = ["ENDPOINT", "STATUS", "WEIGHT", "CLUSTER"]
+
+Rows = list[tuple[Any, ...]]
+
+
+@app.command("listeners", epilog="\b\nExample:\n  lugsail pc listeners productpage-v1 --port 15080")
+@app.command("listener", hidden=True)
+@app.command("l", hidden=True)
+def listeners(workload: Workload, port: Port = None, address: Address = None, output: OutputOption = None) -> None:
+    """Listeners: addresses, filter chains and where they lead."""
+    chosen = []
+    for listener in _dump(workload).listeners():
+        ip, number = dump.listener_address(listener)
+        if port in (None, number) and address in (None, ip):
+            chosen.append(listener)
+    _show(output, chosen, LISTENER_HEADER, lambda: [row for each in chosen for row in dump.listener_rows(each)])
+
+
+@app.command("routes", epilog="\b\nExample:\n  lugsail pc routes productpage-v1 --name 9080")
+@app.command("route", hidden=True)
+@app.command("r", hidden=True)
+def routes(workload: Workload, name: Name = None, output: OutputOption = None) -> None:
+    """Routes: virtual hosts, matches, destinations, and the VirtualService each came from."""
+    chosen = [config for config in _dump(workload).routes() if name in (None, config.get("name"))]
+    _show(output, chosen, ROUTE_HEADER, lambda: [row for each in chosen for row in dump.route_rows(each)])
+
+
+@app.command("clusters", epilog="\b\nExample:\n  lugsail pc clusters productpage-v1 --direction outbound --port 9080")
+@app.command("cluster", hidden=True)
+@app.command("c", hidden=True)
+def clusters(
+    workload: Workload,
+    fqdn: Fqdn = None,
+    port: Port = None,
+    direction: Direction = None,
+    subset: Subset = None,
+    output: OutputOption = None,
+) -> None:
+    """Clusters: the services that the proxy knows."""
+    wanted = _cluster_filter(fqdn, port, direction, subset)
+    chosen = [cluster for cluster in _dump(workload).clusters() if wanted(str(cluster.get("name", "")))]
+    _show(output, chosen, CLUSTER_HEADER, lambda: [dump.cluster_row(cluster) for cluster in chosen])
+
+
+@app.command("endpoints", epilog="\b\nExample:\n  lugsail pc endpoints productpage-v1 --fqdn reviews --subset v2")
+@app.command("endpoint", hidden=True)
+@app.command("e", hidden=True)
+def endpoints(
+    workload: Workload,
+    fqdn: Fqdn = None,
+    port: Port = None,
+    direction: Direction = None,
+    subset: Subset = None,
+    output: OutputOption = None,
+) -> None:
+    """Endpoints: the addresses behind each cluster."""
+    wanted = _cluster_filter(fqdn, port, direction, subset)
+    found = _dump(workload)
+    assignments = {str(each.get("cluster_name", "")): each for each in dump.inline_assignments(found.clusters())}
+    assignments |= {str(each.get("cluster_name", "")): each for each in found.endpoints()}
+    chosen = [each for name, each in assignments.items() if wanted(name)]
+
+    def rows() -> Rows:
+        every = (row for each in chosen for row in dump.endpoint_rows(each))
+        return [(address, health, weight, cluster) for address, health, cluster, weight in every]
+
+    _show(output, chosen, ENDPOINT_HEADER, rows)
+
+
+@app.command("bootstrap", epilog="\b\nExample:\n  lugsail pc bootstrap productpage-v1")
+@app.command("b", hidden=True)
+def bootstrap(workload: Workload, output: OutputOption = None) -> None:
+    """The bootstrap that the agent wrote (JSON)."""
+    check_format(output, ["json"])
+    print(as_json(_dump(workload).bootstrap()))
+
+
+@app.command("all", epilog="\b\nExample:\n  lugsail pc all productpage-v1 -o json")
+def everything(workload: Workload, output: OutputOption = None) -> None:
+    """Everything: the whole dump with -o json, else its tables."""
+    check_format(output, ["json"])
+    raw = _fetch(workload)
+    if output == "json":
+        print(as_json(raw))
+        return
+    found = ConfigDump(raw)
+    assignments = [*dump.inline_assignments(found.clusters()), *found.endpoints()]
+    parts: list[tuple[list[str], Rows]] = [
+        (CLUSTER_HEADER, [dump.cluster_row(each) for each in found.clusters()]),
+        (LISTENER_HEADER, [row for each in found.listeners() for row in dump.listener_rows(each)]),
+        (ROUTE_HEADER, [row for each in found.routes() for row in dump.route_rows(each)]),
+        (ENDPOINT_HEADER, [(a, h, w, c) for each in assignments for a, h, c, w in dump.endpoint_rows(each)]),
+    ]
+    print("\n\n".join(table(header, rows) for header, rows in parts))
+
+
+def _show(output: str | None, resources: list[dict[str, Any]], header: list[str], rows: Callable[[], Rows]) -> None:
+    check_format(output, ["json"])
+    print(as_json(resources) if output == "json" else table(header, rows()))
+
+
+def _cluster_filter(
+    fqdn: str | None, port: int | None, direction: str | None, subset: str | None
+) -> Callable[[str], bool]:
+    """By the parts of Istio's cluster names; a service may be given by the first labels of its name."""
+
+    def wanted(name: str) -> bool:
+        parts = ClusterName.parse(name)
+        return (
+            (fqdn is None or parts.fqdn == fqdn or parts.fqdn.startswith(f"{fqdn}."))
+            and (port is None or parts.port == str(port))
+            and (direction is None or parts.direction == direction)
+            and (subset is None or parts.subset == subset)
+        )
+
+    return wanted
+
+
+def _dump(workload: str) -> ConfigDump:
+    return ConfigDump(_fetch(workload))
+
+
+def _fetch(workload: str) -> dict[str, Any]:
+    """GET /config_dump with the endpoints from the proxy's admin page; raises CliError."""
+    pod = find_pod(running_lab(), workload)
+    connection = http.client.HTTPConnection(str(pod["ip"]), ADMIN_PORT, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/config_dump?include_eds")
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException) as problem:
+        raise CliError(
+            f"The proxy of {workload} does not answer at {pod['ip']}:{ADMIN_PORT}; `lugsail status` tells its state."
+        ) from problem
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise CliError(f"The proxy of {workload} answered {response.status} for /config_dump.")
+    found: dict[str, Any] = json.loads(body)
+    return found

@@ -1,0 +1,113 @@
+"""`lugsail run`: a program of the user's joins the mesh for as long as it runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from lugsail.cli.connect import NamespaceOption, running_lab
+from lugsail.cli.exec import NOT_FOUND, not_found
+from lugsail.cli.output import FAILURE, USAGE, CliError, warn
+
+EXAMPLES = """\b
+Examples:
+  lugsail run --app ratings --version v9 --port 9080 -- ./my-ratings
+  lugsail run --app hello --version v1 --port 8000 -- sh -c 'python3 -m http.server -b 127.0.0.1 $PORT'
+  lugsail run --app hello --version v2 --port 8000 --app-port 8123 -- ./server-that-listens-on-8123"""
+
+
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments.")],
+    app: Annotated[str, typer.Option("--app", help="The application, and so the service, that it belongs to.")],
+    version: Annotated[str, typer.Option("--version", help="Its version: what subsets select by.")],
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port that others call the service on.")],
+    name: Annotated[str | None, typer.Option("--name", help="The workload's name. Default: APP-VERSION.")] = None,
+    proxy: Annotated[str, typer.Option("--proxy", help="Its sidecar: python or envoy.")] = "python",
+    app_port: Annotated[
+        int | None,
+        typer.Option(
+            "--app-port", min=1, max=65535, help="The port of 127.0.0.1 it listens on, if it does not read $PORT."
+        ),
+    ] = None,
+    namespace: NamespaceOption = "default",
+) -> int:
+    """Run a program as a workload: with a sidecar, an address and an entry in the registry.
+
+    It finds where to listen in BIND_ADDRESS and PORT, and its own requests go through its sidecar by http_proxy.
+    Other workloads reach it once its port answers; it leaves the mesh when it ends.
+    """
+    words = command[1:] if command[0] == "--" else command
+    if not words:
+        raise CliError("Say what to run: lugsail run --app NAME --version V --port N -- COMMAND…", USAGE)
+    if proxy not in ("python", "envoy"):
+        raise CliError(f"--proxy: {proxy!r} is not a proxy that the lab knows; choose python or envoy.", USAGE)
+    if shutil.which(words[0]) is None:
+        raise CliError(not_found(words[0]), NOT_FOUND)
+    workload = name or f"{app}-{version}"
+    spec = {
+        "name": workload,
+        "namespace": namespace,
+        "app": app,
+        "version": version,
+        "port": port,
+        "app_port": app_port,
+    }
+    connection, answers, first = _join(spec, proxy)
+    try:
+        return _run(words, workload, port, first, answers)
+    finally:
+        connection.close()
+
+
+def _join(spec: dict[str, Any], proxy: str) -> tuple[Any, Iterator[dict[str, Any]], dict[str, Any]]:
+    """Ask the lab for a pod; its connection, further answers, and the first with the pod in it."""
+    from lugsail.lab.control import ControlConnection
+    from lugsail.lab.paths import Home
+
+    running_lab()
+    try:
+        connection = ControlConnection(Home.from_environment().control_socket)
+        connection.send({"op": "join", "workload": spec, "proxy": proxy})
+    except OSError as problem:
+        raise CliError(f"The mesh does not answer: {problem.strerror}. `lugsail status` tells its state.") from problem
+    answers = connection.answers()
+    first = next(answers, None)
+    if first is None:
+        connection.close()
+        raise CliError("The mesh ended meanwhile.", FAILURE)
+    if "error" in first:
+        connection.close()
+        raise CliError(first["error"], first.get("exit_code", FAILURE))
+    return connection, answers, first
+
+
+def _run(words: list[str], workload: str, port: int, first: dict[str, Any], answers: Iterator[dict[str, Any]]) -> int:
+    """The program in the foreground, on this terminal; its exit code (128 + the signal that ended it)."""
+    pod = first["pod"]
+    environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+    environment |= first["environment"]
+    child = subprocess.Popen(words, env=environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells the program itself; we stay to clean up
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: child.send_signal(received))
+
+    def follow() -> None:
+        for answer in answers:
+            if answer.get("joined"):
+                place = f"http://{pod['service']}:{port} (it listens on 127.0.0.1:{pod['app_port']})"
+                print(f"{workload} is in the mesh: {place}", file=sys.stderr, flush=True)
+        if child.poll() is None:
+            warn("The mesh has stopped; stopping the program.")
+            child.terminate()
+
+    threading.Thread(target=follow, daemon=True).start()
+    code = child.wait()
+    return 128 - code if code < 0 else code
