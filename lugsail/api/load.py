@@ -10,8 +10,11 @@ from pydantic import ValidationError
 from lugsail.api.base import Resource
 from lugsail.api.errors import FieldError, InvalidResource, join_path
 from lugsail.api.kinds import KINDS, Kind
+from lugsail.api.resource_warnings import warnings_for
 from lugsail.api.schema_errors import from_pydantic
 from lugsail.api.validation.check import check
+
+__all__ = ["describe", "load_resource", "warnings_for"]
 
 Location = tuple[str | int, ...]
 
