@@ -1,0 +1,210 @@
+"""The mesh that the data path is measured in: one control plane, a Python sidecar and an Envoy side by side, a backend.
+
+Both proxies are pods of the same mesh and get the same xDS: they differ in name and address alone. The rules are those
+of a rollout: a route by header, an 80/20 split behind it, retries on both.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import yaml
+
+from loadtests.procfs import envoy_below
+from lugsail.client import Client, Unreachable
+from lugsail.lab import seed, spawn
+from lugsail.lab.addressing import OUTBOUND_HTTP_PORT, Subnet
+from lugsail.lab.paths import Home, source_root
+from lugsail.lab.pod import Pod
+from lugsail.lab.processes import reference, stop_all
+from lugsail.lab.resources import registry_documents, sidecar_resource
+from lugsail.lab.topology import ServicePort, Workload
+
+READY_TIMEOUT_S = 30.0
+HOST = "reviews:9080"
+PATH = "/reviews/0"
+VARIANT = "end-user: jason"
+PROXIES = ("python", "envoy")
+
+RULES = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews, namespace: default}
+spec:
+  host: reviews
+  subsets:
+  - {name: v1, labels: {version: v1}}
+  - {name: v2, labels: {version: v2}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews, namespace: default}
+spec:
+  hosts: [reviews]
+  http:
+  - name: jason
+    match: [{headers: {end-user: {exact: jason}}}]
+    route: [{destination: {host: reviews, subset: v2}}]
+    retries: {attempts: 2, perTryTimeout: 2s, retryOn: "connect-failure,refused-stream,503"}
+  - name: everybody
+    route:
+    - {destination: {host: reviews, subset: v1}, weight: 80}
+    - {destination: {host: reviews, subset: v2}, weight: 20}
+    retries: {attempts: 2, perTryTimeout: 2s, retryOn: "connect-failure,refused-stream,503"}
+"""
+PLURALS = {"DestinationRule": "destinationrules", "VirtualService": "virtualservices"}
+
+
+class NotReady(RuntimeError):
+    """A part of the mesh under test did not come up; the message names it and its log."""
+
+
+def plan(subnet: Subnet) -> tuple[list[Pod], list[Pod]]:
+    """(the two clients, with their proxies; the two versions behind them, without)."""
+    clients = [
+        Pod(Workload(name=f"bench-{proxy}", labels={"app": f"bench-{proxy}", "version": "v1"}), number, subnet, proxy)
+        for number, proxy in enumerate(PROXIES, start=1)
+    ]
+    backends = [
+        Pod(
+            Workload(
+                name=f"reviews-{version}",
+                labels={"app": "reviews", "version": version},
+                service="reviews",
+                ports=(ServicePort("http", 9080),),
+            ),
+            number,
+            subnet,
+        )
+        for number, version in enumerate(("v1", "v2"), start=len(clients) + 1)
+    ]
+    return clients, backends
+
+
+class DataPathMesh:
+    """A context manager: the mesh runs inside it. `folder` gets its state and logs."""
+
+    def __init__(self, folder: Path, subnet: Subnet) -> None:
+        self._home = Home(folder)
+        self._subnet = subnet
+        self._clients, self._backends = plan(subnet)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> DataPathMesh:
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def address(self, proxy: str) -> str:
+        """Where the proxy takes its pod's outgoing requests, `IP:PORT`."""
+        return f"{self._client(proxy).outbound_ip}:{OUTBOUND_HTTP_PORT}"
+
+    def pid(self, proxy: str) -> int:
+        """The process whose CPU is counted: the proxy itself, not the agent that watches over an Envoy."""
+        agent = self._processes[f"bench-{proxy}"].pid
+        if proxy != "envoy":
+            return agent
+        found = envoy_below(agent)
+        if found is None:
+            raise NotReady("there is no Envoy below its agent")
+        return found
+
+    @property
+    def backend_pid(self) -> int:
+        """The backend's process."""
+        return self._processes["backend"].pid
+
+    def access_log(self, proxy: str) -> Path:
+        """The file that the proxy's access log goes to."""
+        return self._home.proxy_log(f"bench-{proxy}")
+
+    def _client(self, proxy: str) -> Pod:
+        return self._clients[PROXIES.index(proxy)]
+
+    def _start(self) -> None:
+        self._home.create()
+        pods = [*self._clients, *self._backends]
+        self._home.registry_file.write_text(yaml.safe_dump_all(registry_documents(pods, self._subnet, 8080)))
+        self._run("backend", "loadtests.backend", [f"{pod.ip}:9080" for pod in self._backends])
+        self._run("controlplane", "controlplane", spawn.control_plane(self._home, self._subnet, "warning").argv)
+        client = Client(self._subnet.control_plane_url)
+        self._await("controlplane", client.is_ready)
+        self._put_rules(client, pods)
+        client.close()
+        for pod in self._clients:
+            self._home.proxy_dir(pod.name).mkdir(parents=True, exist_ok=True)
+            self._run(pod.name, "sidecar", spawn.proxy(pod, self._home, "warning").argv)
+        for pod in self._clients:
+            self._await(pod.name, lambda pod=pod: answers(pod.outbound_ip, OUTBOUND_HTTP_PORT))
+
+    def _put_rules(self, client: Client, pods: list[Pod]) -> None:
+        for pod in self._clients:
+            seed.put(client, "sidecars", sidecar_resource(pod, pods))
+        for document in yaml.safe_load_all(RULES):
+            seed.put(client, PLURALS[document["kind"]], document)
+
+    def _run(self, name: str, module: str, argv: Sequence[str]) -> None:
+        log = self._home.proxy_log(name) if name.startswith("bench-") else self._home.log(name)
+        environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(source_root()), environment.get("PYTHONPATH")]))
+        with log.open("ab") as stream:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", module, *argv], env=environment, stdout=stream, stderr=stream
+            )
+
+    def _await(self, name: str, ready: Any) -> None:
+        """Wait until `ready()`; raises NotReady when the process ends or the time is up."""
+        process = self._processes[name]
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            with suppress(Unreachable, OSError):
+                if ready():
+                    return
+            if process.poll() is not None:
+                break
+            time.sleep(0.05)
+        log = self._home.proxy_log(name) if name.startswith("bench-") else self._home.log(name)
+        how = f"exited with {process.returncode}" if process.poll() is not None else f"not after {READY_TIMEOUT_S:g} s"
+        tail = "\n    ".join(log.read_text(errors="replace").splitlines()[-8:])
+        raise NotReady(f"{name} is not ready: {how}; its log ends with:\n    {tail}")
+
+    def _stop(self) -> None:
+        refs = [reference(process.pid) for process in self._processes.values() if process.poll() is None]
+        stop_all([ref for ref in refs if ref is not None], grace_s=8.0)
+        for process in self._processes.values():
+            process.wait()
+
+
+def answers(ip: str, port: int) -> bool:
+    """Whether the proxy's outgoing side leads to the backend: two 200s, with and without the variant's header."""
+    connection = http.client.HTTPConnection(ip, port, timeout=2)
+    try:
+        name, _, value = VARIANT.partition(": ")
+        for headers in ({}, {name: value}):
+            connection.request("GET", PATH, headers={"Host": HOST, **headers})
+            response = connection.getresponse()
+            response.read()
+            if response.status != 200:
+                return False
+    except http.client.HTTPException:
+        return False
+    finally:
+        connection.close()
+    return True
