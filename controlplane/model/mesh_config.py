@@ -28,3 +28,4 @@ class MeshConfig:
     access_log_format: str = ACCESS_LOG_FORMAT
     retry_on: str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
     retry_attempts: int = 2
+    system_ca_file: str = "/etc/ssl/certs/ca-certificates.crt"  # what `caCertificates: system` means to proxies

@@ -1,0 +1,151 @@
+"""A gateway's listeners: one for each address and port that its servers open."""
+
+from typing import Any
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.listener.v3 import listener_pb2
+from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
+
+from controlplane.model.mesh_snapshot import Conflict
+from controlplane.translate.gateway import (
+    GatewayServer,
+    hosts_in_common,
+    merged_servers,
+    sni_hosts,
+    virtual_services_for,
+)
+from controlplane.translate.http_connection_manager import gateway_manager
+from controlplane.translate.listener import tls_inspector
+from controlplane.translate.protos import any_of, socket_address, uint32
+from controlplane.translate.tcp import filter_chain, l4_match_applies, routed_tcp_proxy
+from controlplane.translate.upstream_tls import TLS_SOCKET
+from controlplane.translate.view import View
+from lugsail.api.gateway import ServerTLSSettings
+
+OUTBOUND = 2
+_TLS_VERSIONS = {"TLSV1_0": 1, "TLSV1_1": 2, "TLSV1_2": 3, "TLSV1_3": 4}
+
+
+def gateway_listeners(view: View) -> dict[str, Any]:
+    """Listener messages by name. A server for which there is nothing to forward to opens no port."""
+    by_listener: dict[str, list[GatewayServer]] = {}
+    for server in merged_servers(view):
+        by_listener.setdefault(server.listener_name, []).append(server)
+    out: dict[str, Any] = {}
+    for name, servers in by_listener.items():
+        chains = _chains(view, name, servers)
+        if not chains:
+            continue
+        listener = listener_pb2.Listener(
+            name=name,
+            address=socket_address(servers[0].bind, servers[0].target),
+            filter_chains=chains,
+            traffic_direction=OUTBOUND,
+            max_connections_to_accept_per_socket_event=uint32(1),
+        )
+        if any(not server.is_http and server.server.tls is not None for server in servers):
+            listener.listener_filters.append(tls_inspector())
+        out[name] = listener
+    return out
+
+
+def _chains(view: View, name: str, servers: list[GatewayServer]) -> list[Any]:
+    if servers[0].is_http:
+        return [filter_chain([gateway_manager(view.mesh, f"outbound_{name}", servers[0].route_name)])]
+    out: list[Any] = []
+    taken: set[str] = set()
+    for server in servers:
+        if server.passes_through:
+            out += _passthrough_chains(view, server, taken)
+            continue
+        if server.protocol == "HTTPS":
+            filters = [gateway_manager(view.mesh, f"outbound_{name}", server.route_name)]
+        else:
+            filters = _tcp_filters(view, server)
+        if not filters:
+            continue
+        chain = filter_chain(filters, sni_hosts=sni_hosts(server) if server.terminates else ())
+        if server.terminates and not _terminate_tls(view, server, chain):
+            continue
+        out.append(chain)
+    return out
+
+
+def _tcp_filters(view: View, server: GatewayServer) -> list[Any]:
+    """The proxy of the first tcp rule that is for this server."""
+    for virtual_service in virtual_services_for(view, server.gateway):
+        if not hosts_in_common(server, virtual_service):
+            continue
+        for rule in virtual_service.tcp:
+            matches = rule.match
+            if not matches or any(
+                l4_match_applies(match, server.port, server.gateway, virtual_service.namespace, view)
+                for match in matches
+            ):
+                return [routed_tcp_proxy(view, virtual_service, rule.route, server.port)]
+    return []
+
+
+def _passthrough_chains(view: View, server: GatewayServer, taken: set[str]) -> list[Any]:
+    """A chain for each tls rule that is for this server; a server name belongs to the first rule that names it."""
+    out: list[Any] = []
+    for virtual_service in virtual_services_for(view, server.gateway):
+        if not hosts_in_common(server, virtual_service):
+            continue
+        for rule in virtual_service.tls:
+            for match in rule.match:
+                if not l4_match_applies(match, server.port, server.gateway, virtual_service.namespace, view):
+                    continue
+                if taken & set(match.sni_hosts):
+                    view.conflicts.append(
+                        Conflict(
+                            virtual_service.config.key,
+                            f"sniHosts {sorted(taken & set(match.sni_hosts))} are already routed on {server.gateway}",
+                        )
+                    )
+                    continue
+                taken.update(match.sni_hosts)
+                proxy = routed_tcp_proxy(view, virtual_service, rule.route, server.port)
+                out.append(
+                    filter_chain([proxy], sni_hosts=match.sni_hosts, config_path=virtual_service.config.path)
+                )
+    return out
+
+
+def _terminate_tls(view: View, server: GatewayServer, chain: Any) -> bool:
+    """Give the chain its certificate. False when that is impossible: such a port is never opened without TLS."""
+    tls = server.server.tls
+    assert tls is not None
+    if tls.mode == "ISTIO_MUTUAL" or not (tls.server_certificate and tls.private_key):
+        view.conflicts.append(
+            Conflict(
+                server.config.key,
+                f"servers[{server.index}].tls: credentialName and ISTIO_MUTUAL need a secret store, which there is "
+                "not yet; name files with serverCertificate and privateKey. The server is left out",
+            )
+        )
+        return False
+    chain.transport_socket.CopyFrom(
+        base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=any_of(_downstream_context(tls, server.protocol)))
+    )
+    return True
+
+
+def _downstream_context(tls: ServerTLSSettings, protocol: str) -> Any:
+    context = tls_pb2.DownstreamTlsContext()
+    common = context.common_tls_context
+    if protocol == "HTTPS":
+        common.alpn_protocols.extend(["h2", "http/1.1"])
+    common.tls_params.tls_minimum_protocol_version = _TLS_VERSIONS.get(tls.min_protocol_version, 3)
+    if tls.max_protocol_version in _TLS_VERSIONS:
+        common.tls_params.tls_maximum_protocol_version = _TLS_VERSIONS[tls.max_protocol_version]
+    common.tls_params.cipher_suites.extend(tls.cipher_suites)
+    certificate = common.tls_certificates.add()
+    certificate.certificate_chain.filename = tls.server_certificate
+    certificate.private_key.filename = tls.private_key
+    if tls.mode in ("MUTUAL", "OPTIONAL_MUTUAL"):
+        common.validation_context.trusted_ca.filename = tls.ca_certificates
+        context.require_client_certificate.value = tls.mode == "MUTUAL"
+        common.validation_context.verify_certificate_spki.extend(tls.verify_certificate_spki)
+        common.validation_context.verify_certificate_hash.extend(tls.verify_certificate_hash)
+    return context
