@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lugsail.lab.processes import ProcessRef, family, is_alive, memory
+from lugsail.lab.processes import family, is_alive, memory
 from lugsail.lab.state import LabState
 
 MIB = 2**20
@@ -36,9 +36,11 @@ def memory_of(state: LabState) -> dict[str, Any]:
     named = components(state)
     claimed = set(named.values())
     rows: dict[str, dict[str, float]] = {}
-    for name, pid in named.items():
-        own = [pid, *(below for below in family(pid)[1:] if below not in claimed)]
-        # What two components both stand above (a nursery below the lab) is counted at the nearer one.
+    # What no component is (an Envoy below its agent) belongs to the nearest component above it, and every process is
+    # below the lab or a nursery: those come last.
+    nearest_first = sorted(named, key=lambda name: (name == "lab", name.startswith("nursery")))
+    for name in nearest_first:
+        own = [named[name], *(below for below in family(named[name])[1:] if below not in claimed)]
         claimed.update(own)
         found = [measured for one in own if (measured := memory(one)) is not None]
         rows[name] = {
@@ -46,9 +48,4 @@ def memory_of(state: LabState) -> dict[str, Any]:
             "pss_mb": round(sum(one.pss_bytes for one in found) / MIB, 1),
         }
     total = {key: round(sum(row[key] for row in rows.values()), 1) for key in ("rss_mb", "pss_mb")}
-    return {"components": rows, "total": total}
-
-
-def all_alive(refs: list[ProcessRef]) -> bool:
-    """Whether none of the processes has gone."""
-    return all(is_alive(ref) for ref in refs)
+    return {"components": {name: rows[name] for name in named}, "total": total}
