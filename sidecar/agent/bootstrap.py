@@ -18,13 +18,25 @@ _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_man
 _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _HTTP_OPTIONS = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-#: Istio ends the name that a cluster or listener counts under with a semicolon, since it may hold dots itself.
-_STAT_TAGS = (
-    ("cluster_name", r"^cluster\.((.+?);?\.)(?:upstream_|lb_|membership_|circuit_breakers|outlier_|ssl\.|http[12]\.|"
-                     r"update_|assignment_|bind_|default\.|external\.|internal\.|max_host|original_dst|retry|version)"),
-    ("http_conn_manager_prefix", r"^http\.((.+?);?\.)(?:downstream_|rq_|no_|tracing\.|fault\.|rds\.|passthrough_)"),
-    ("listener_address", r"^listener\.((.+?)\.)(?:downstream_|http\.|no_filter|ssl\.|worker_|connections_|main_)"),
-)  # fmt: skip
+# What of a statistic's name becomes a label. Names of clusters hold dots, which Envoy's own rules do not expect: the
+# subject ends where a word begins that statistics start with. Istio marks its end with a semicolon besides.
+_AFTER_CLUSTER = (
+    r"upstream_|(?:external|internal|canary|zone)\.|lb_|membership_|circuit_breakers\.|outlier_detection\.|retry_|update_"
+    r"|assignment_|bind_errors|default\.total_match|max_host_weight|original_dst_|http[12]\.|ssl\.[a-z]+_|ssl\.handshake"
+    r"|init_fetch_timeout|warming_state|version$|version_text"
+)
+_AFTER_MANAGER = r"downstream_|rq_|no_route|no_cluster|tracing\.|fault\.|rds\.|passthrough_|user_agent|rbac\.|cors\."
+_AFTER_LISTENER = r"downstream_|http\.|no_filter_chain|ssl\.|worker_|connections_"
+_STAT_TAGS: tuple[tuple[str, str], ...] = (
+    ("envoy.cluster_name", rf"^cluster\.((.+?);?\.)(?:{_AFTER_CLUSTER})"),
+    ("envoy.http_conn_manager_prefix", rf"^http\.((.+?);?\.)(?:{_AFTER_MANAGER})"),
+    ("envoy.listener_address", rf"^listener\.((.+?)\.)(?:{_AFTER_LISTENER})"),
+    ("envoy.tcp_prefix", r"^tcp\.((.+?);?\.)(?:downstream_|upstream_|idle_|max_)"),
+    ("envoy.response_code", ""),
+    ("envoy.response_code_class", ""),
+    ("envoy.rds_route_config", ""),
+    ("envoy.worker_id", ""),
+)
 
 
 def build_bootstrap(identity: Identity, discovery: str, admin_address: str) -> dict[str, Any]:
@@ -51,8 +63,8 @@ def build_bootstrap(identity: Identity, discovery: str, admin_address: str) -> d
             ],
         },
         "stats_config": {
-            "use_all_default_tags": True,
-            "stats_tags": [{"tag_name": name, "regex": regex} for name, regex in _STAT_TAGS],
+            "use_all_default_tags": False,
+            "stats_tags": [{"tag_name": name, **({"regex": regex} if regex else {})} for name, regex in _STAT_TAGS],
         },
         "layered_runtime": {
             "layers": [

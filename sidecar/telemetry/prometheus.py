@@ -17,8 +17,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # Names of clusters hold dots themselves, so the subject ends where a word begins that statistics start with.
 _CLUSTER = re.compile(
-    r"cluster\.(?P<subject>.+?);?\.(?P<rest>(?:upstream_|lb_|membership_|circuit_breakers\.|outlier_detection\."
-    r"|update_|assignment_|bind_errors|default\.|external\.|internal\.|max_host_weight|original_dst_|retry_|version).*)"
+    r"cluster\.(?P<subject>.+?);?\.(?P<rest>(?:upstream_|(?:external|internal|canary|zone)\.|lb_|membership_"
+    r"|circuit_breakers\.|outlier_detection\.|retry_|update_|assignment_|bind_errors|default\.total_match"
+    r"|max_host_weight|original_dst_|version$).*)"
 )
 _HTTP = re.compile(
     r"http\.(?P<subject>.+?);?\.(?P<rest>(?:downstream_|rq_|no_route|no_cluster|tracing\.|fault\.|passthrough_).*)"

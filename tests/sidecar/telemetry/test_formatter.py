@@ -1,4 +1,4 @@
-"""The table's expected texts are what Envoy 1.40 prints for the same request; `test_formatter_envoy` checks some there."""
+"""The expected texts are what Envoy prints for the same request; `test_formatter_envoy` holds some against it."""
 
 import json
 from types import SimpleNamespace
