@@ -63,7 +63,9 @@ class ControlPlane:
         # For people.
         self.api = ResourceApi(self.store, WatchLog(self.store))
         self.debug = DebugPages(
-            self.store, self.registry, self.keeper, self.translator, self.ads, self.board, metrics, self._push_all
+            *(self.store, self.registry, self.keeper, self.translator, self.ads, self.board, metrics),
+            push_all=self._push_all,
+            is_serving=lambda: self.ads.is_serving,
         )
         metrics.follow(self._count_services, lambda: self.store.revision, lambda: len(self.registry.errors()))
         self.board.written(self.store.revision)
@@ -83,7 +85,7 @@ class ControlPlane:
         serving = asyncio.create_task(self._serve_xds())
         stopped = asyncio.create_task(stop.wait())
         try:
-            done, _ = await asyncio.wait((sources, stopped), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((sources, serving, stopped), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
@@ -106,6 +108,7 @@ class ControlPlane:
             "serving: xDS %s:%d, API http://%s:%d, %d resources, %d in the registry",
             *(o.address, o.xds_port, o.address, o.http_port, len(self.store.list()), len(self.registry)),
         )
+        await asyncio.Event().wait()
 
     # Changes
 

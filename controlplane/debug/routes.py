@@ -31,7 +31,7 @@ _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 
 
 class DebugPages:
-    """`push_all` sends everything again to every proxy."""
+    """`push_all` sends everything again to every proxy; `is_serving`: whether the xDS port is open."""
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class DebugPages:
         board: StatusBoard,
         metrics: ControlPlaneMetrics,
         push_all: Callable[[], None],
+        is_serving: Callable[[], bool],
     ) -> None:
         self._store = store
         self._registry = registry
@@ -52,6 +53,7 @@ class DebugPages:
         self._board = board
         self._metrics = metrics
         self._push_all = push_all
+        self._is_serving = is_serving
         self._followers = 0
 
     def routes(self) -> list[web.RouteDef]:
@@ -111,7 +113,7 @@ class DebugPages:
 
     async def push_status(self, _: web.Request) -> web.StreamResponse:
         """The newest push, warnings, and what failed."""
-        return _json(views.push_status(self._board, self._snapshot()))
+        return _json(views.push_status(self._board, self._snapshot(), self._ads.connections, self._translator))
 
     async def mesh(self, _: web.Request) -> web.StreamResponse:
         """Mesh-wide settings."""
@@ -131,9 +133,9 @@ class DebugPages:
 
     async def ready(self, _: web.Request) -> web.StreamResponse:
         """200 once xDS is served, 503 with what is missing before."""
-        if self._keeper.current is not None:
+        if self._is_serving():
             return web.Response(text="ok\n")
-        missing = self._registry.waiting_for() or ["the first snapshot"]
+        missing = self._registry.waiting_for() or ["the first snapshot to be served"]
         if self._board.build_error is not None:
             missing.append(self._board.build_error[1])
         return web.Response(status=503, text="waiting for " + "; ".join(missing) + "\n")

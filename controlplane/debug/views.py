@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,7 +151,9 @@ def endpointz(snapshot: MeshSnapshot | None) -> list[Json]:
     ]
 
 
-def push_status(board: StatusBoard, snapshot: MeshSnapshot | None) -> Json:
+def push_status(
+    board: StatusBoard, snapshot: MeshSnapshot | None, streams: Mapping[str, Connection], translator: Translates
+) -> Json:
     """The newest push, and what keeps anything from taking effect."""
     return {
         "revision": board.latest_revision,
@@ -161,9 +163,11 @@ def push_status(board: StatusBoard, snapshot: MeshSnapshot | None) -> Json:
             proxy_id: {
                 "revision": status.latest_revision,
                 "last_push": _last_push(status),
+                "conflicts": [str(c) for c in translator.conflicts(streams[status.connection_id].proxy)],
                 "errors": status.errors(),
             }
             for proxy_id, status in sorted(board.current().items())
+            if status.connection_id in streams
         },
     }
 

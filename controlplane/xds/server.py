@@ -68,6 +68,10 @@ class AdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         self._numbers = itertools.count(1)
         self._server: grpc.aio.Server | None = None
 
+    @property
+    def is_serving(self) -> bool:
+        return self._server is not None
+
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port. Raises PortTaken."""
         server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=STREAM_LIMIT)
@@ -139,6 +143,7 @@ class AdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
             await self._run(connection, first, requests, context)
         finally:
             del self.connections[connection_id]
+            self._translator.forget(proxy)
             self._board.disconnect(connection_id)
             self._observer.connected(len(self.connections))
             log.info("%s disconnected (%s)", proxy.id, context.peer())

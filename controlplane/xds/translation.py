@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from google.protobuf.any_pb2 import Any as AnyProto
@@ -27,4 +27,12 @@ class Translates(Protocol):
 
     def build(self, snapshot: Any, proxy: Any, type_url: str, names: frozenset[str] | None) -> Mapping[str, Built]:
         """All resources of the type (`names` None), or those named that exist."""
+        ...
+
+    def conflicts(self, proxy: Any) -> Iterable[object]:
+        """What of valid resources could not take effect in this proxy's latest builds; each says it as text."""
+        ...
+
+    def forget(self, proxy: Any) -> None:
+        """The proxy disconnected: drop what is kept for it alone."""
         ...

@@ -1,0 +1,331 @@
+"""One stream: order, make before break, merging, and what is recorded of it."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DiscoveryRequest
+from google.rpc.status_pb2 import Status
+
+from controlplane.xds.codec import DeltaCodec, SotwCodec
+from controlplane.xds.connection import OUTSTANDING_LIMIT, Connection, Push
+from controlplane.xds.observer import XdsObserver
+from controlplane.xds.references import ReferenceCache
+from controlplane.xds.status import State, StatusBoard
+from controlplane.xds.type_urls import CDS, EDS, LDS, PUSH_ORDER, RDS, short_name
+from tests.controlplane.xds.fakes import FakeMesh, FakeTranslator, name_in, until
+
+MESH = FakeMesh(
+    clusters={"v1": "1", "v2": "1"},
+    endpoints={"v1": "1", "v2": "1"},
+    listeners={"out": "web"},
+    routes={"web": "to v1 and v2"},
+)
+ALL = frozenset(PUSH_ORDER)
+
+
+class Peer:
+    """The other end: plays a proxy by hand."""
+
+    def __init__(self, codec=None, mesh: FakeMesh = MESH) -> None:
+        self.codec = codec or SotwCodec()
+        self.board = StatusBoard(lambda: 0.0, lambda: 0.0)
+        self.status = self.board.connect("c1", "p.default", "sidecar", "1.1.1.1", self.codec.name, "peer")
+        self.translator = FakeTranslator()
+        self.responses: list = []
+        self.blocked: asyncio.Event | None = None
+        self.revision = 1
+        self.connection = Connection(
+            SimpleNamespace(id="p.default"),
+            self.codec,
+            self.translator,
+            Push(mesh, 1, ALL, 0.0, 0.0),
+            self.status,
+            XdsObserver(),
+            ReferenceCache(),
+            lambda: 0.0,
+            self._write,
+        )
+
+    async def _write(self, response) -> None:
+        self.responses.append(response)
+        if self.blocked is not None:
+            await self.blocked.wait()
+
+    def push(self, mesh: FakeMesh, types=ALL) -> None:
+        self.revision += 1
+        self.connection.push(Push(mesh, self.revision, frozenset(types), 0.0, 0.0))
+
+    async def request(self, type_url: str, *names: str, nonce: str = "", error: str = "", **delta) -> None:
+        detail = Status(message=error) if error else None
+        if self.codec.delta:
+            request = DeltaDiscoveryRequest(
+                type_url=type_url, resource_names_subscribe=names, response_nonce=nonce, error_detail=detail, **delta
+            )
+        else:
+            request = DiscoveryRequest(
+                type_url=type_url, resource_names=names, response_nonce=nonce, error_detail=detail
+            )
+        await self.connection.feed(request)
+
+    async def settle(self) -> list:
+        """Let the worker do all it can; the responses since the last call."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+        taken, self.responses = self.responses, []
+        return taken
+
+    async def ack(self, responses, error: str = "") -> None:
+        for response in responses:
+            sub = self.connection.subscriptions[response.type_url]
+            names = () if self.codec.delta else sorted(sub.names)
+            await self.request(response.type_url, *names, nonce=response.nonce, error=error)
+
+    async def ask_also(self, type_url: str, name: str) -> None:
+        """Subscribe to one more name."""
+        sub = self.connection.subscriptions[type_url]
+        if self.codec.delta:
+            await self.request(type_url, name)
+        else:
+            await self.request(type_url, *sorted(sub.names | {name}), nonce=sub.nonce_sent)
+
+    async def boot(self) -> None:
+        """Subscribe to everything and acknowledge it."""
+        for type_url, names in ((CDS, ()), (EDS, ("v1", "v2")), (LDS, ()), (RDS, ("web",))):
+            await self.request(type_url, *names)
+            await self.ack(await self.settle())
+        await self.settle()
+
+
+def shown(responses) -> list[tuple[str, list[str]]]:
+    """Type and names of each response."""
+    out = []
+    for response in responses:
+        names = [getattr(r, "name", "") or name_in(r) for r in response.resources]
+        out.append((short_name(response.type_url), sorted(names)))
+    return out
+
+
+@pytest.fixture(params=[SotwCodec, DeltaCodec], ids=["sotw", "delta"])
+async def peer(request):
+    p = Peer(request.param())
+    worker = asyncio.create_task(p.connection.run())
+    yield p
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+
+
+def replaced(**changes) -> FakeMesh:
+    return FakeMesh(**{**MESH.__dict__, **changes})
+
+
+async def test_pushes_go_out_in_order_and_only_what_changed(peer):
+    await peer.boot()
+    peer.push(
+        FakeMesh(
+            clusters={"v1": "2", "v2": "2"},
+            endpoints={"v1": "2", "v2": "2"},
+            listeners={"out": "web", "in": "web"},
+            routes={"web": "changed"},
+        )
+    )
+    assert [kind for kind, _ in shown(await peer.settle())] == ["CDS", "EDS", "LDS", "RDS"]
+    peer.push(replaced(clusters={"v1": "2", "v2": "2"}), types=())
+    assert await peer.settle() == []
+
+
+async def test_an_unchanged_set_is_not_pushed_and_counts_as_unaffected(peer):
+    await peer.boot()
+    peer.push(MESH)
+    assert await peer.settle() == []
+    assert peer.status.outcome(2).state is State.UNAFFECTED
+
+
+async def test_a_removed_cluster_goes_after_the_routes_are_acknowledged(peer):
+    await peer.boot()
+    peer.push(FakeMesh({"v1": "1"}, {"v1": "1", "v2": "1"}, {"out": "web"}, {"web": "to v1 alone"}))
+    first = await peer.settle()
+    assert shown(first) == [("RDS", ["web"])]
+    assert peer.status.outcome(2) is None
+    await peer.ack(first)
+    second = await peer.settle()
+    assert [r.type_url for r in second] == [CDS]
+    if peer.codec.delta:
+        assert list(second[0].removed_resources) == ["v2"]
+    else:
+        assert shown(second) == [("CDS", ["v1"])]
+    assert peer.status.outcome(2) is None
+    await peer.ack(second)
+    await peer.settle()
+    assert peer.status.outcome(2).state is State.ACKED
+    assert peer.status.outcome(2).types == ("RDS", "CDS")
+
+
+async def test_additions_go_first_while_removals_wait(peer):
+    await peer.boot()
+    peer.push(FakeMesh({"v1": "1", "v3": "1"}, {"v1": "1", "v3": "1"}, {"out": "web"}, {"web": "to v3"}))
+    first = await peer.settle()
+    clusters = shown(first)[0]
+    assert clusters == ("CDS", ["v3"] if peer.codec.delta else ["v1", "v2", "v3"])
+    await peer.ack(first)
+    last = (await peer.settle())[-1]
+    if peer.codec.delta:
+        assert last.type_url == CDS and list(last.removed_resources) == ["v2"]
+    else:
+        assert shown([last]) == [("CDS", ["v1", "v3"])]
+
+
+async def test_a_rejected_route_keeps_its_clusters(peer):
+    await peer.boot()
+    peer.push(FakeMesh({"v1": "1"}, {"v1": "1"}, {"out": "web"}, {"web": "bad"}))
+    first = await peer.settle()
+    await peer.ack([r for r in first if r.type_url == RDS], error="no such thing")
+    assert [r for r in await peer.settle() if r.type_url == CDS] == []
+    assert peer.status.outcome(2).state is State.NACKED
+    assert peer.status.outcome(2).error == "RDS: no such thing"
+    peer.push(FakeMesh({"v1": "1"}, {"v1": "1"}, {"out": "web"}, {"web": "good"}))
+    await peer.ack(await peer.settle())
+    assert [r.type_url for r in await peer.settle()] == [CDS]
+
+
+async def test_an_unused_cluster_goes_at_once(peer):
+    await peer.boot()
+    peer.push(replaced(clusters={"v1": "1"}))
+    assert [r.type_url for r in await peer.settle()] == [CDS]
+
+
+async def test_a_changed_cluster_gets_its_endpoints_again(peer):
+    await peer.boot()
+    peer.push(replaced(clusters={"v1": "changed", "v2": "1"}), types={CDS})
+    assert shown(await peer.settle())[1:] == [("EDS", ["v1"])]
+
+
+async def test_a_push_waits_for_the_endpoints_of_its_new_clusters(peer):
+    await peer.boot()
+    peer.push(replaced(clusters={**MESH.clusters, "v3": "1"}, endpoints={**MESH.endpoints, "v3": "1"}))
+    await peer.ack(await peer.settle())
+    await peer.settle()
+    assert peer.status.outcome(2) is None
+    await peer.ask_also(EDS, "v3")
+    sent = await peer.settle()
+    assert shown(sent) == [("EDS", ["v3"])]
+    await peer.ack(sent)
+    await peer.settle()
+    assert peer.status.outcome(2).state is State.ACKED
+
+
+async def test_a_push_waits_for_the_routes_of_its_new_listeners(peer):
+    await peer.boot()
+    peer.push(replaced(listeners={"out": "web", "gw": "http.80"}, routes={"web": "to v1 and v2", "http.80": "r"}))
+    await peer.ack(await peer.settle())
+    await peer.settle()
+    assert peer.status.outcome(2) is None
+    await peer.ask_also(RDS, "http.80")
+    await peer.ack(await peer.settle())
+    await peer.settle()
+    assert peer.status.outcome(2).state is State.ACKED
+
+
+async def test_pushes_merge_while_the_proxy_is_slow(peer):
+    await peer.boot()
+    peer.blocked = asyncio.Event()
+    for n in range(2, 30):
+        peer.push(replaced(routes={"web": f"version {n}"}), types={RDS})
+        await asyncio.sleep(0)
+    assert len(await peer.settle()) == 1
+    peer.blocked.set()
+    assert len(await peer.settle()) == 1
+    assert peer.status.latest_revision == 29
+
+
+async def test_a_proxy_that_never_answers_gets_a_bounded_number_of_responses(peer):
+    await peer.boot()
+    sent = []
+    for n in range(OUTSTANDING_LIMIT + 10):
+        peer.push(replaced(routes={"web": f"version {n}"}), types={RDS})
+        sent += await peer.settle()
+    assert len(sent) == OUTSTANDING_LIMIT
+    await peer.ack(sent[-1:])
+    assert len(await peer.settle()) == 1
+
+
+async def test_a_translation_that_raises_leaves_the_stream_up_and_is_told(peer, caplog):
+    await peer.boot()
+    peer.translator.broken.add(RDS)
+    peer.push(replaced(routes={"web": "x"}, listeners={"out": "web", "more": "web"}))
+    assert [r.type_url for r in await peer.settle()] == [LDS]
+    outcome = peer.status.outcome(2)
+    assert outcome.state is State.NACKED and "could not translate" in outcome.error
+    assert peer.status.summaries()[RDS] == "STALE"
+    assert "RDS" in peer.status.errors()
+    peer.translator.broken.clear()
+    peer.push(replaced(routes={"web": "y"}))
+    assert RDS in [r.type_url for r in await peer.settle()]
+    assert "RDS" not in peer.status.errors()
+
+
+async def test_an_answer_to_a_request_does_not_overtake_a_push(peer):
+    """The routes of revision 2 must not go out before its clusters, even when the client asks in between."""
+    await peer.request(CDS)
+    await peer.ack(await peer.settle())
+    await peer.request(RDS, "web")
+    peer.push(replaced(clusters={**MESH.clusters, "v3": "1"}, routes={"web": "to v3"}))
+    assert [r.type_url for r in await peer.settle()] == [CDS, RDS]
+
+
+async def test_a_new_stream_is_decided_when_clusters_and_listeners_are_answered(peer):
+    await peer.request(CDS)
+    await peer.ack(await peer.settle())
+    await peer.settle()
+    assert peer.status.outcome(1) is None
+    await peer.request(EDS, "v1", "v2")
+    await peer.ack(await peer.settle())
+    await peer.request(LDS)
+    await peer.ack(await peer.settle())
+    await peer.settle()
+    assert peer.status.outcome(1) is None
+    await peer.request(RDS, "web")
+    await peer.ack(await peer.settle())
+    await peer.settle()
+    assert peer.status.outcome(1).state is State.ACKED
+
+
+async def test_types_that_are_not_served_get_no_answer(peer, caplog):
+    await peer.request("type.googleapis.com/envoy.Unknown", "x")
+    assert await peer.settle() == []
+    assert "envoy.Unknown" in caplog.text
+
+
+async def test_reconnecting_with_versions_resends_nothing_that_is_unchanged():
+    first = Peer(DeltaCodec())
+    worker = asyncio.create_task(first.connection.run())
+    await first.request(CDS)
+    (response,) = await first.settle()
+    versions = {r.name: r.version for r in response.resources}
+    worker.cancel()
+    again = Peer(DeltaCodec())
+    worker = asyncio.create_task(again.connection.run())
+    await again.request(CDS, "*", initial_resource_versions=versions)
+    (response,) = await again.settle()
+    assert not response.resources and not response.removed_resources
+    worker.cancel()
+
+
+async def test_requests_beyond_the_backlog_wait():
+    p = Peer()
+    fed = asyncio.create_task(asyncio.wait_for(_flood(p, 1000), 5))
+    await asyncio.sleep(0.01)
+    assert not fed.done()
+    worker = asyncio.create_task(p.connection.run())
+    await fed
+    worker.cancel()
+
+
+async def _flood(p: Peer, count: int) -> None:
+    for _ in range(count):
+        await p.request(RDS, "web")
+
+
+async def test_until_is_bounded():
+    with pytest.raises(AssertionError, match="never"):
+        await until(lambda: False, "never", seconds=0.01)

@@ -1,0 +1,155 @@
+"""When pushes go out, on a clock that the test turns."""
+
+import heapq
+
+import pytest
+
+from controlplane.xds.push_queue import Backoff, Change, PushQueue
+
+
+class FakeTime:
+    """A clock in seconds and its timers."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self._timers: list = []
+        self._count = 0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback) -> None:
+        self._count += 1
+        heapq.heappush(self._timers, (when, self._count, callback))
+
+    def advance(self, ms: float) -> None:
+        end = self.now + ms / 1000
+        while self._timers and self._timers[0][0] <= end + 1e-9:
+            when, _, callback = heapq.heappop(self._timers)
+            self.now = max(self.now, when)
+            callback()
+        self.now = end
+
+
+class Recorder:
+    def __init__(self, push_ms: float = 0.0) -> None:
+        self.time = FakeTime()
+        self.fired: list[tuple[float, Change]] = []
+        self.push_ms = push_ms
+        self.queue = PushQueue(self._fire, self.time, self.time.call_at)
+
+    def _fire(self, change: Change) -> None:
+        self.fired.append((round((self.time.now - 100) * 1000, 3), change))
+        self.time.now += self.push_ms / 1000
+
+    def offer(self, revision: int, *kinds: str) -> None:
+        self.queue.offer(Change(revision, frozenset(kinds) or None, self.time.now, {"config": 1}))
+
+    @property
+    def times_ms(self) -> list[float]:
+        return [at for at, _ in self.fired]
+
+
+def test_a_lone_change_goes_out_at_once():
+    r = Recorder()
+    r.offer(1, "VirtualService")
+    r.time.advance(0)
+    assert r.times_ms == [0.0]
+
+
+def test_each_lone_change_goes_out_at_once():
+    r = Recorder()
+    for revision in range(5):
+        r.offer(revision, "VirtualService")
+        r.time.advance(100)
+    assert r.times_ms == [0, 100, 200, 300, 400]
+
+
+def test_a_storm_backs_off_doubling_to_the_bound():
+    r = Recorder()
+    for revision in range(4000):
+        r.offer(revision, "VirtualService")
+        r.time.advance(0.1)
+    gaps = [round(b - a, 1) for a, b in zip(r.times_ms, r.times_ms[1:], strict=False)]
+    assert gaps[:8] == [1, 2, 4, 8, 16, 32, 64, 64]
+    assert max(gaps) == 64
+
+
+def test_nothing_of_a_storm_is_lost():
+    r = Recorder()
+    for revision in range(1, 200):
+        r.offer(revision, f"Kind{revision}")
+        r.time.advance(0.2)
+    r.time.advance(100)
+    assert r.fired[-1][1].revision == 199
+    assert frozenset().union(*(c.kinds for _, c in r.fired)) == {f"Kind{n}" for n in range(1, 200)}
+    assert sum(c.triggers["config"] for _, c in r.fired) == 199
+
+
+def test_a_quiet_time_ends_the_back_off():
+    r = Recorder()
+    for revision in range(50):
+        r.offer(revision, "Gateway")
+        r.time.advance(0.5)
+    r.time.advance(200)
+    before = r.time.now
+    r.offer(51, "Gateway")
+    r.time.advance(0)
+    assert r.fired[-1][1].revision == 51 and r.time.now == before
+
+
+def test_the_back_off_counts_from_the_end_of_a_push():
+    r = Recorder(push_ms=10)
+    r.offer(1, "Gateway")
+    r.time.advance(0)
+    r.offer(2, "Gateway")
+    r.time.advance(20)
+    assert r.times_ms == [0, 11]
+
+
+def test_merging_keeps_the_oldest_time_and_the_newest_revision():
+    merged = Change(3, frozenset({"A"}), 5.0, {"config": 1}).merge(Change(4, frozenset({"B"}), 6.0, {"registry": 2}))
+    assert merged == Change(4, frozenset({"A", "B"}), 5.0, {"config": 1, "registry": 2})
+
+
+def test_everything_swallows_kinds():
+    assert Change(1, None, 0.0).merge(Change(2, frozenset({"A"}), 0.0)).kinds is None
+
+
+def test_a_push_that_raises_does_not_stop_the_queue(caplog):
+    time = FakeTime()
+    fired = []
+
+    def fire(change: Change) -> None:
+        fired.append(change.revision)
+        if change.revision == 1:
+            raise ValueError("boom")
+
+    queue = PushQueue(fire, time, time.call_at)
+    for revision in (1, 2):
+        queue.offer(Change(revision, None, 0.0))
+        time.advance(10)
+    assert fired == [1, 2]
+    assert "revision 1 failed" in caplog.text
+
+
+async def test_on_a_real_loop_the_first_change_needs_one_turn():
+    import asyncio
+    import time
+
+    fired = []
+    queue = PushQueue(fired.append, time.monotonic)
+    queue.offer(Change(1, None, time.monotonic()))
+    assert fired == []
+    await asyncio.sleep(0)
+    assert [c.revision for c in fired] == [1] and queue.pending is None
+
+
+@pytest.mark.parametrize("bound", [4.0, 64.0])
+def test_the_wait_never_exceeds_the_bound(bound):
+    backoff, now = Backoff(1, bound), 0.0
+    for _ in range(20):
+        due = backoff.due_at(now)
+        assert due - now <= bound / 1000 + 1e-9
+        now = due
+        backoff.pushed(now)
