@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lugsail.lab.nursery import open_log
@@ -50,9 +51,13 @@ class Process:
 
 
 class Launcher:
-    """Starts what a Spawn says. `preload` names each nursery's modules; a nursery starts when it is first needed."""
+    """Starts what a Spawn says. `preload` names each nursery's modules; a nursery starts when it is first needed.
 
-    def __init__(self, environment: Mapping[str, str], preload: Mapping[str, tuple[str, ...]]) -> None:
+    `logs` is the folder for what the nurseries themselves write.
+    """
+
+    def __init__(self, environment: Mapping[str, str], preload: Mapping[str, tuple[str, ...]], logs: Path) -> None:
+        self.logs = logs
         self._environment = dict(environment)
         self._nurseries = {name: NurseryClient(name, modules, self) for name, modules in preload.items()}
         self._codes: dict[int, int] = {}
@@ -164,26 +169,32 @@ class NurseryClient:
         command = [sys.executable, "-m", "lugsail.lab.nursery", "--fd", str(theirs.fileno())]
         environment = self._launcher.child_environment({})
         path = environment.get("PYTHONPATH")
+        log = open_log(str(self._launcher.logs / f"nursery-{self.name}.log"))
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source_root()), path)))
         child = subprocess.Popen(  # noqa: ASYNC220 - starts in a moment; its output goes elsewhere
             [*command, "--preload", ",".join(self._modules)],
             stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
             pass_fds=(theirs.fileno(),),
             env=environment,
             start_new_session=True,
         )
         child.returncode = 0  # reaped by the launcher
+        os.close(log)
         theirs.close()
         self.process = Process(reference(child.pid) or ProcessRef(child.pid, ""), self._launcher)
         self.restarts += 1
-        reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
         line = await reader.readline()
         if not line:
+            writer.close()
             raise LaunchError(f"the {self.name} nursery ended while it was importing {', '.join(self._modules)}")
         self.failed_imports = json.loads(line)["failed"]
-        self._reading = asyncio.create_task(self._read(reader))
+        self._writer = writer
+        self._reading = asyncio.create_task(self._read(reader, writer))
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while line := await reader.readline():
                 message: dict[str, Any] = json.loads(line)
@@ -193,9 +204,10 @@ class NurseryClient:
                         waiting.set_result(message["pid"])
                 elif "exited" in message:
                     self._launcher.note_exit(message["exited"], message["status"])
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer.close()
+        if self._writer is not writer:
+            return  # a later nursery has taken over
+        self._writer = None
         for waiting in self._pending.values():
             if not waiting.done():
                 waiting.set_exception(LaunchError(f"the {self.name} nursery ended"))

@@ -49,7 +49,7 @@ class Mesh:
         self._reference = reference(os.getpid())
         self._state_due = False
         environment = {LAB_ID_VARIABLE: self.lab_id, "PYTHONUNBUFFERED": "1"}
-        self.launcher = Launcher(environment, spawn.PRELOAD)
+        self.launcher = Launcher(environment, spawn.PRELOAD, options.home.logs)
         self.supervisor = Supervisor(self.launcher, sink, self._schedule_state)
 
     @property

@@ -163,8 +163,9 @@ def _gateway_service(address: str, gateway_port: int) -> Document:
     ports = [
         _service_port("http2", 80, "HTTP2", gateway_port),
         _service_port("http-alt", 8080, "HTTP", gateway_port),
-        _service_port("https", 443, "HTTPS", gateway_port + HTTPS_PORT_OFFSET),
     ]
+    if gateway_port + HTTPS_PORT_OFFSET <= 65535:
+        ports.append(_service_port("https", 443, "HTTPS", gateway_port + HTTPS_PORT_OFFSET))
     return _service_entry(GATEWAY_NAME, GATEWAY_NAMESPACE, address, ports, {"istio": "ingressgateway"})
 
 

@@ -27,6 +27,11 @@ PRELOAD: dict[str, tuple[str, ...]] = {
 }
 
 
+CONTROL_PLANE_TARGET = "controlplane.main:main"
+PROXY_TARGET = "sidecar.main:main"
+APP_FUNCTION = "main"
+
+
 @dataclass(frozen=True, slots=True)
 class Spawn:
     """One process to start.
@@ -53,7 +58,7 @@ def control_plane(home: Home, subnet: Subnet, log_level: str = "info") -> Spawn:
         *("--log-level", log_level),
     )
     log = home.log("controlplane")
-    return Spawn("controlplane", argv, log, log, PROXIES, "controlplane.main:main")
+    return Spawn("controlplane", argv, log, log, PROXIES, CONTROL_PLANE_TARGET)
 
 
 def proxy(pod: Pod, home: Home, log_level: str = "info") -> Spawn:
@@ -75,7 +80,7 @@ def proxy(pod: Pod, home: Home, log_level: str = "info") -> Spawn:
     if pod.kind == "router":
         argv += ["--bind-address", "127.0.0.1"]
     log = home.proxy_log(pod.name)
-    return Spawn(f"proxy:{pod.name}", tuple(argv), log, log, PROXIES, "sidecar.main:main")
+    return Spawn(f"proxy:{pod.name}", tuple(argv), log, log, PROXIES, PROXY_TARGET)
 
 
 def app(pod: Pod, home: Home, environment: Mapping[str, str]) -> Spawn | None:
@@ -87,7 +92,7 @@ def app(pod: Pod, home: Home, environment: Mapping[str, str]) -> Spawn | None:
     title = f"app:{pod.name}"
     module = forkable_module(command)
     if module is not None:
-        return Spawn(title, command[3:], log, log, APPS, f"{module}:main", environment)
+        return Spawn(title, command[3:], log, log, APPS, f"{module}:{APP_FUNCTION}", environment)
     words = (sys.executable, *command[1:]) if command[0] in ("python", "python3") else command
     return Spawn(title, words, log, log, environment=environment)
 
