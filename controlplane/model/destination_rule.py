@@ -101,9 +101,12 @@ class DestinationRules:
         self._known = dict(known or {})
         self.merged: dict[tuple[Config[DestinationRuleSpec], ...], MergedRule] = {}
         self.conflicts: list[tuple[Config[DestinationRuleSpec], str]] = []
+        self._found: dict[tuple[object, ...], MergedRule | None] = {}
+        self._selective = False
         for config in sorted(configs, key=lambda c: c.age_order):
             host = resolve_host(config.spec.host, config.namespace)
             self._by_host.setdefault(config.namespace, {}).setdefault(host, []).append(config)
+            self._selective = self._selective or config.spec.workload_selector is not None
 
     def hosts(self) -> Iterable[tuple[Config[DestinationRuleSpec], str]]:
         """Every rule with its full host name."""
@@ -116,6 +119,15 @@ class DestinationRules:
         self, host: str, service_namespace: str, proxy_namespace: str, proxy_labels: dict[str, str]
     ) -> MergedRule | None:
         """The rule that a proxy applies: its own namespace's, else the service's, else the root namespace's."""
+        labels = tuple(sorted(proxy_labels.items())) if self._selective else ()
+        key = (host, service_namespace, proxy_namespace, labels)
+        if key not in self._found:
+            self._found[key] = self._find(host, service_namespace, proxy_namespace, proxy_labels)
+        return self._found[key]
+
+    def _find(
+        self, host: str, service_namespace: str, proxy_namespace: str, proxy_labels: dict[str, str]
+    ) -> MergedRule | None:
         namespaces = [proxy_namespace] if proxy_namespace != self._root_namespace else []
         for namespace in dict.fromkeys([*namespaces, service_namespace, self._root_namespace]):
             found = self._in_namespace(host, namespace, proxy_namespace, proxy_labels)

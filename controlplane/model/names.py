@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 BLACK_HOLE_CLUSTER = "BlackHoleCluster"
@@ -29,6 +30,7 @@ def inbound_cluster(port: int) -> str:
     return f"inbound|{port}||"
 
 
+@lru_cache(maxsize=4096)
 def parse_cluster(name: str) -> ClusterName | None:
     """The parts of a cluster name, or None when it is not of that form."""
     parts = name.split("|")

@@ -1,7 +1,7 @@
 """What one proxy may know: its Sidecar resource, or the default of everything that is exported to its namespace."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controlplane.model.config import Config, labels_match, visible
 from controlplane.model.names import host_within, hosts_match
@@ -38,6 +38,10 @@ class SidecarScope:
     egress: tuple[EgressListener, ...]
     services: tuple[Service, ...]
     allow_any: bool
+    _by_host: dict[str, Service] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_host", {service.host: service for service in self.services})
 
     def egress_for_port(self, port: int) -> EgressListener | None:
         """The listener whose routes are called `port`: the one on that port, else the one of all other ports."""
@@ -45,7 +49,7 @@ class SidecarScope:
         return named or next((listener for listener in self.egress if listener.port == 0), None)
 
     def service(self, host: str) -> Service | None:
-        return next((service for service in self.services if service.host == host), None)
+        return self._by_host.get(host)
 
 
 def select_sidecar(

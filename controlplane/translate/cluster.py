@@ -48,36 +48,55 @@ DNS_JITTER_S = 0.1
 
 def clusters(view: View) -> dict[str, BuiltResource]:
     """Every cluster of the proxy by name."""
-    out: dict[str, BuiltResource] = {}
-    for resource in _fixed(view):
-        out[resource.name] = resource
+    out = {resource.name: resource for resource in _fixed(view)}
     if not view.proxy.is_router:
         for port in inbound_ports.inbound_ports(view):
             resource = _inbound(view, port)
             out.setdefault(resource.name, resource)
-    for service in view.scope.services:
-        rule = view.rule(service)
+    outbound, conflicts = _outbound(view)
+    view.conflicts.extend(conflicts)
+    return {**outbound, **out}
+
+
+_Outbound = tuple[dict[str, BuiltResource], tuple[Conflict, ...]]
+
+
+def _outbound(view: View) -> _Outbound:
+    """The clusters of the scope's services, shared by all proxies to whom they look the same."""
+    services = view.scope.services
+    rules = tuple(view.rule(service) for service in services)
+    resolved = tuple(view.snapshot.endpoints_for(service) for service in services if service.is_dns)
+    stances = tuple(locality.stance(view, rule) for rule in rules if rule is not None)
+    key = ("clusters", services, rules, resolved, stances, view.proxy.is_router, view.mesh)
+    return view.memo.get(key, lambda: _build_all_outbound(view, rules))
+
+
+def _build_all_outbound(view: View, rules: tuple[MergedRule | None, ...]) -> _Outbound:
+    out: dict[str, BuiltResource] = {}
+    conflicts: list[Conflict] = []
+    for service, rule in zip(view.scope.services, rules, strict=True):
         subsets = ("", *(subset.name for subset in rule.subsets)) if rule is not None else ("",)
-        for service_port in service.ports:
+        for port in service.ports:
             for subset in subsets:
-                resource, problem = _outbound(view, service, service_port, rule, subset)
+                resource, problem = _outbound_cluster(view, service, port, rule, subset)
                 out.setdefault(resource.name, resource)
                 if problem is not None and rule is not None:
-                    view.conflicts.append(Conflict(rule.config.key, problem))
-    return out
+                    conflicts.append(Conflict(rule.config.key, problem))
+    return out, tuple(conflicts)
 
 
-def _outbound(
+def _outbound_cluster(
     view: View, service: Service, port: Port, rule: MergedRule | None, subset: str
 ) -> tuple[BuiltResource, str | None]:
     policy = cluster_policy(rule, port.number, subset)
     preference = locality.preference(view, policy)
-    endpoints: tuple[Endpoint, ...] | None = None
-    if service.is_dns:
-        endpoints = view.snapshot.endpoints_for(service)
-    key = ("cluster", service, port, rule, subset, preference, endpoints, view.mesh)
+    endpoints = view.snapshot.endpoints_for(service) if service.is_dns else None
+    # A gateway's connections have no original destination to go on to, so Istio gives it (empty) EDS instead.
+    original_dst = service.is_original_dst and not view.proxy.is_router
+    key = ("cluster", service, port, rule, subset, preference, endpoints, original_dst, view.mesh)
     return view.memo.get(
-        key, lambda: _build_outbound(view.mesh, service, port, rule, subset, policy, preference, endpoints)
+        key,
+        lambda: _build_outbound(view.mesh, service, port, rule, subset, policy, preference, endpoints, original_dst),
     )
 
 
@@ -90,10 +109,11 @@ def _build_outbound(
     policy: EffectivePolicy,
     preference: locality.Preference,
     endpoints: tuple[Endpoint, ...] | None,
+    original_dst: bool,
 ) -> tuple[BuiltResource, str | None]:
     name = outbound_cluster(service.host, port.number, subset)
     cluster = _Cluster(name=name, alt_stat_name=name, connect_timeout=duration(mesh.connect_timeout_s))
-    _set_discovery(cluster, service, port, mesh)
+    _set_discovery(cluster, service, port, mesh, original_dst)
     if endpoints is not None:
         chosen = rule.subset(subset) if rule is not None and subset else None
         labels = chosen.labels if chosen is not None else {}
@@ -117,8 +137,8 @@ def _build_outbound(
     return built(name, cluster), problem
 
 
-def _set_discovery(cluster: Any, service: Service, port: Port, mesh: MeshConfig) -> None:
-    if service.is_original_dst:
+def _set_discovery(cluster: Any, service: Service, port: Port, mesh: MeshConfig, original_dst: bool) -> None:
+    if original_dst:
         cluster.type = _Cluster.ORIGINAL_DST
         if port.target != port.number:
             cluster.original_dst_lb_config.upstream_port_override.value = port.target

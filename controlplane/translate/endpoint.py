@@ -7,6 +7,7 @@ from envoy.config.core.v3 import base_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 
 from controlplane.model.config import labels_match
+from controlplane.model.destination_rule import MergedRule
 from controlplane.model.endpoint import Endpoint
 from controlplane.model.names import parse_cluster
 from controlplane.model.service import Port
@@ -29,19 +30,22 @@ def _load_assignment(view: View, name: str) -> BuiltResource:
     if parts is None or service is None or port is None:
         return view.memo.get(("eds", name), lambda: built(name, _empty(name)))
     rule = view.rule(service)
-    labels: dict[str, str] = {}
-    if parts.subset:
-        subset = rule.subset(parts.subset) if rule is not None else None
-        if subset is None:
-            return view.memo.get(("eds", name), lambda: built(name, _empty(name)))
-        labels = subset.labels
     endpoints = view.snapshot.endpoints_for(service)
+    key = ("eds", name, port, rule, endpoints, locality.stance(view, rule), view.mesh.cluster_id)
+    return view.memo.get(key, lambda: _build(view, name, port, rule, endpoints))
+
+
+def _build(
+    view: View, name: str, port: Port, rule: MergedRule | None, endpoints: tuple[Endpoint, ...]
+) -> BuiltResource:
+    parts = parse_cluster(name)
+    assert parts is not None
+    subset = rule.subset(parts.subset) if rule is not None and parts.subset else None
+    if parts.subset and subset is None:
+        return built(name, _empty(name))
     preference = locality.preference(view, cluster_policy(rule, parts.port, parts.subset))
-    key = ("eds", name, port, tuple(sorted(labels.items())), endpoints, preference, view.mesh.cluster_id)
-    return view.memo.get(
-        key,
-        lambda: built(name, assignment(name, port, endpoints, labels, view.mesh.cluster_id, preference)),
-    )
+    labels = subset.labels if subset is not None else {}
+    return built(name, assignment(name, port, endpoints, labels, view.mesh.cluster_id, preference))
 
 
 def _empty(name: str) -> Any:

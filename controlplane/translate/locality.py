@@ -7,9 +7,10 @@ without it no endpoint is ever found to be down.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from controlplane.model.destination_rule import EffectivePolicy
+from controlplane.model.destination_rule import EffectivePolicy, MergedRule
 from controlplane.model.endpoint import Endpoint
 from controlplane.translate.view import View
+from lugsail.api.destination_rule import PortTrafficPolicy, TrafficPolicy
 
 _PARTS = 3
 
@@ -87,6 +88,25 @@ class Preference:
         if mine[0] not in regions:
             return 3
         return 3 if regions[mine[0]] == theirs[0] else 4
+
+
+def stance(view: View, rule: MergedRule | None) -> tuple[object, ...]:
+    """What of the proxy any preference under this rule depends on: the part of a key."""
+    if rule is None:
+        return ()
+    by_labels = any(
+        policy.load_balancer is not None
+        and policy.load_balancer.locality_lb_setting is not None
+        and policy.load_balancer.locality_lb_setting.failover_priority
+        for policy in _policies(rule)
+    )
+    return (view.proxy.locality, view.proxy.labels if by_labels else ())
+
+
+def _policies(rule: MergedRule) -> list[TrafficPolicy | PortTrafficPolicy]:
+    whole = [rule.traffic_policy, *(subset.traffic_policy for subset in rule.subsets)]
+    given = [policy for policy in whole if policy is not None]
+    return [*given, *(setting for policy in given for setting in policy.port_level_settings)]
 
 
 def preference(view: View, policy: EffectivePolicy) -> Preference:
