@@ -18,7 +18,9 @@ import sys
 import time
 from collections.abc import Sequence
 
+from sidecar.agent.bootstrap import ADMIN_PORT
 from sidecar.agent.health import active_requests, ask_admin
+from sidecar.agent.options import Options
 
 log = logging.getLogger(__name__)
 
@@ -147,3 +149,14 @@ class EnvoySupervisor:
             self._child.kill()
             self._child.wait()
         return 0
+
+
+def run_envoy(options: Options) -> int:
+    """The agent of a stock Envoy, whose bootstrap is written already; the process's exit status."""
+    try:
+        binary = find_envoy()
+    except EnvoyNotFound as error:
+        log.error("%s", error)
+        return 1
+    command = command_line(binary, options.bootstrap_path, options.concurrency, options.log_level)
+    return EnvoySupervisor(command, (options.admin_address, ADMIN_PORT)).run()

@@ -109,7 +109,6 @@ class XdsClient:
         self._subscriptions = {url: Subscription(url, wildcard=kind.whole) for url, kind in self.resources.items()}
         self._clusters: dict[str, Cluster] = {}
         self._listeners: dict[str, Listener] = {}
-        self._endpoints: dict[str, Endpoints] = {}
         self._answered: set[str] = set()
         self._held: list[DiscoveryResponse] = []
         self._held_timer: asyncio.TimerHandle | None = None
@@ -258,26 +257,16 @@ class XdsClient:
 
     def _put_to_use(self, url: str, update: Update[Any]) -> Errors:
         if url == CLUSTER_TYPE:
-            return self._use_clusters(update)
+            errors = self._on_clusters(update.changed, update.removed)
+            self._merge(self._clusters, update, errors)
+            return errors
         if url == LISTENER_TYPE:
             errors = self._on_listeners(update.changed, update.removed)
             self._merge(self._listeners, update, errors)
             return errors
         if url == ENDPOINT_TYPE:
-            errors = self._on_endpoints(update.changed) if update.changed else {}
-            self._merge(self._endpoints, update, errors)
-            return errors
+            return self._on_endpoints(update.changed) if update.changed else {}
         return self._on_routes(update.changed, set()) if update.changed else {}
-
-    def _use_clusters(self, update: Update[Cluster]) -> Errors:
-        errors = self._on_clusters(update.changed, update.removed)
-        self._merge(self._clusters, update, errors)
-        # A changed cluster is warm at once where its endpoints are known already.
-        names = {_eds_name(cluster) for name, cluster in update.changed.items() if name not in errors} - {""}
-        known = {name: self._endpoints[name] for name in names if name in self._endpoints}
-        if known:
-            self._on_endpoints(known)
-        return errors
 
     @staticmethod
     def _merge(held: dict[str, Any], update: Update[Any], errors: Errors) -> None:
@@ -289,9 +278,7 @@ class XdsClient:
         """Subscribe to what the resources in use refer to, and let go of the rest."""
         if url == CLUSTER_TYPE:
             names: Iterable[str] = {_eds_name(cluster) for cluster in self._clusters.values()} - {""}
-            gone = self._watch(ENDPOINT_TYPE, names)
-            for name in gone:
-                self._endpoints.pop(name, None)
+            self._watch(ENDPOINT_TYPE, names)
         elif url == LISTENER_TYPE:
             gone = self._watch(ROUTE_TYPE, self._wanted_routes())
             if gone:
@@ -320,6 +307,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # A channel of its own per stream: back-off is ours, not shared with an earlier attempt.
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.keepalive_time_ms", 300_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.enable_http_proxy", 0),
 )

@@ -1,0 +1,129 @@
+"""The command line of one pod's agent."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+import logging
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sidecar.agent.bootstrap import address_of, build_bootstrap
+from sidecar.agent.identity import Identity
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the agent was asked to run. `discovery` is `ip:port`; `admin_address` an IP address."""
+
+    identity: Identity
+    discovery: str
+    proxy: Literal["python", "envoy"]
+    admin_address: str
+    state_dir: pathlib.Path
+    log_level: str
+    concurrency: int
+
+    @property
+    def bootstrap_path(self) -> pathlib.Path:
+        return self.state_dir / "bootstrap.json"
+
+
+def parse_options(argv: Sequence[str]) -> Options:
+    """Options from a command line. Ends the process with status 2 and the reason where they are wrong."""
+    parser = argparse.ArgumentParser(prog="sidecar", description="One pod's agent with its proxy, in Python or Envoy.")
+    parser.add_argument("--workload", required=True, help="the pod's name, such as reviews-v1")
+    parser.add_argument("--namespace", default="default")
+    parser.add_argument("--ip", required=True, type=_ip, help="the pod's own address")
+    parser.add_argument("--type", choices=("sidecar", "router"), default="sidecar", help="router: a gateway")
+    parser.add_argument("--labels", type=_labels, default={}, help="app=reviews,version=v1")
+    parser.add_argument("--service-account", default="default")
+    parser.add_argument("--discovery", required=True, type=_host_port, help="the control plane's xDS, ip:port")
+    parser.add_argument("--proxy", choices=("python", "envoy"), default="python")
+    parser.add_argument("--interception", choices=("NONE", "REDIRECT"), default="NONE")
+    parser.add_argument("--bind-address", default="", type=_ip_or_nothing, help="for listeners of every address")
+    parser.add_argument("--state-dir", type=pathlib.Path, help="where bootstrap.json goes (default: a new folder)")
+    parser.add_argument("--admin-address", type=_ip, help="default: --ip")
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default="info")
+    parser.add_argument("--concurrency", type=_positive, default=1, help="Envoy's worker threads")
+    given = parser.parse_args(argv)
+    identity = Identity(
+        workload=given.workload,
+        namespace=given.namespace,
+        ip=given.ip,
+        type=given.type,
+        labels=given.labels,
+        service_account=given.service_account,
+        interception=given.interception,
+        bind_address=given.bind_address,
+    )
+    return Options(
+        identity=identity,
+        discovery=given.discovery,
+        proxy=given.proxy,
+        admin_address=given.admin_address or given.ip,
+        state_dir=given.state_dir or pathlib.Path(tempfile.mkdtemp(prefix=f"lugsail-{given.workload}-")),
+        log_level=given.log_level,
+        concurrency=given.concurrency,
+    )
+
+
+def write_bootstrap(options: Options) -> dict[str, Any]:
+    """Build the bootstrap and leave it in the state folder, whole or not at all. Raises OSError."""
+    bootstrap = build_bootstrap(options.identity, options.discovery, options.admin_address)
+    path = options.bootstrap_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(json.dumps(bootstrap, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)
+    return bootstrap
+
+
+def configure_logging(level: str) -> None:
+    """The process log goes to standard error; standard output belongs to the access log."""
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+
+
+def _ip(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an IP address") from error
+
+
+def _ip_or_nothing(text: str) -> str:
+    return _ip(text) if text else ""
+
+
+def _host_port(text: str) -> str:
+    try:
+        address_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def _labels(text: str) -> dict[str, str]:
+    labels = {}
+    for pair in filter(None, text.split(",")):
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise argparse.ArgumentTypeError(f"{pair!r} is not a label such as app=reviews")
+        labels[name.strip()] = value.strip()
+    return labels
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
+    return int(text)
