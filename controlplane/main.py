@@ -76,9 +76,12 @@ class ControlPlane:
         ports = ((o.http_port, "--http-port"), (o.monitoring_port, "--monitoring-port"), (o.xds_port, "--xds-port"))
         for port, flag in ports:
             check_free(o.address, port, flag)
-        apps = (self.debug.api_routes() + self.debug.routes() + self.api.routes(), o.http_port), (
-            self.debug.monitoring_routes() + self.debug.routes(),
-            o.monitoring_port,
+        apps = (
+            (self.debug.api_routes() + self.debug.routes() + self.api.routes(), o.http_port),
+            (
+                self.debug.monitoring_routes() + self.debug.routes(),
+                o.monitoring_port,
+            ),
         )
         runners = [await serve_http(_app(routes), o.address, port) for routes, port in apps]
         sources = asyncio.create_task(self.registry.run())
