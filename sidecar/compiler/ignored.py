@@ -17,6 +17,7 @@ _TRACING = "spans come with the tracing service"
 _METADATA = "describes the resource; only the Istio entries that the proxy reports are read"
 _ENVOY_INTERNAL = "tunes how Envoy's own machinery works, not what a request sees"
 _VALIDATED_ELSEWHERE = "a reference is checked when it is used: an unknown cluster answers 503 NC"
+_SLOW_START = "a new host takes its full share at once"
 _WARMING = "when to give up waiting for a resource is the xDS client's matter"
 
 #: Message type → field → why it may be left aside.
@@ -57,6 +58,12 @@ IGNORED: dict[str, dict[str, str]] = {
         "close_connections_on_host_set_change": "connections to hosts that stay are kept",
         "ignore_new_hosts_until_first_hc": "there is no active health checking",
         "override_host_status": "there are no stateful sessions",
+    },
+    "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": {"slow_start_config": _SLOW_START},
+    "envoy.config.cluster.v3.Cluster.RoundRobinLbConfig": {"slow_start_config": _SLOW_START},
+    "envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig": {
+        "routing_enabled": "zone-aware routing needs a cluster of one's own kind, which Istio does not name",
+        "min_cluster_size": "as routing_enabled",
     },
     "envoy.config.cluster.v3.CircuitBreakers.Thresholds": {"track_remaining": _STATS},
     "envoy.config.cluster.v3.OutlierDetection": {

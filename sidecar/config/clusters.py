@@ -16,10 +16,7 @@ HttpProtocol = Literal["http1", "http2", "downstream", "auto"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadBalancing:
-    """lb_policy with its settings and common_lb_config.
-
-    `panic_threshold` is a fraction in [0, 1], 0 = never panic. `slow_start_window_ms` None = off.
-    """
+    """lb_policy with its settings and common_lb_config. `panic_threshold` is a fraction in [0, 1], 0 = never panic."""
 
     kind: LbKind = "round_robin"
     panic_threshold: float = 0.5
@@ -30,12 +27,6 @@ class LoadBalancing:
     minimum_ring_size: int = 1024
     maximum_ring_size: int = 8 * 1024 * 1024
     maglev_table_size: int = 65537
-    slow_start_window_ms: float | None = None
-    slow_start_aggression: float = 1.0
-    slow_start_min_weight: float = 0.1
-    hash_by_hostname: bool = False
-    #: consistent_hashing_lb_config.hash_balance_factor in percent, 0 = off.
-    hash_balance_factor: int = 0
     #: ORIGINAL_DST: this port instead of the original one.
     port_override: int | None = None
     #: ORIGINAL_DST: the address comes from this request header (lower-case), when there.
