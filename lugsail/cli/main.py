@@ -17,6 +17,7 @@ from lugsail.cli import (
     logs,
     proxy_config,
     proxy_status,
+    render_command,
     run,
     status,
     up,
@@ -47,6 +48,7 @@ app.command("get", epilog=get.EXAMPLES)(get.get)
 app.command("validate", epilog=validate.EXAMPLES)(validate.validate)
 app.command("proxy-status", epilog=proxy_status.EXAMPLES)(proxy_status.proxy_status)
 app.command("ps", epilog=proxy_status.EXAMPLES, hidden=True)(proxy_status.proxy_status)
+app.command("render", epilog=render_command.EXAMPLES)(render_command.render)
 app.add_typer(proxy_config.app, name="proxy-config")
 app.add_typer(proxy_config.app, name="pc", hidden=True)
 app.command("exec", epilog=exec.EXAMPLES, context_settings=PASS_THROUGH)(exec.exec_)

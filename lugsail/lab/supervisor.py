@@ -149,8 +149,9 @@ class Supervisor:
             except TimeoutError:
                 self._sink({"event": "note", "level": "warning", "text": f"{component.name} did not stop; killing it"})
             signal_group(process.pid, signal.SIGKILL)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), 2.0)
+            if is_alive(process.ref):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), 2.0)
         self.components.pop(component.name, None)
         self._become(component, State.STOPPED)
 
