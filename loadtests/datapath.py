@@ -56,9 +56,12 @@ def measure(settings: Settings, subnet: Subnet, note: Callable[[str], None]) -> 
             run_load(mesh.address(proxy), settings.connections, WARM_UP_S, cpus and cpus[1], load_tool)
         rounds: list[tuple[dict[str, float], dict[str, float]]] = []
         for number in range(settings.rounds):
-            pair = [one_round(mesh, proxy, settings, cpus and cpus[1], load_tool) for proxy in PROXIES]
-            rounds.append((pair[0], pair[1]))
-            note(f"round {number + 1}/{settings.rounds}: {pair[0]['cpu_us']} and {pair[1]['cpu_us']} µs a request")
+            # Every other round the other way round, so that neither proxy always comes second.
+            order = PROXIES if number % 2 == 0 else PROXIES[::-1]
+            pair = {proxy: one_round(mesh, proxy, settings, cpus and cpus[1], load_tool) for proxy in order}
+            rounds.append((pair[PROXIES[0]], pair[PROXIES[1]]))
+            shown = ", ".join(f"{proxy} {pair[proxy]['cpu_us']} µs a request" for proxy in PROXIES)
+            note(f"round {number + 1}/{settings.rounds}: {shown}")
     return {
         "load": {
             "tool": "wrk" if load_tool else "loadtests.load_client",
@@ -115,7 +118,7 @@ def run_load(
         if load_tool:
             script.write(wrk.script(PATH, VARIANT))
             script.flush()
-            headers = [f"host: {HOST}", *USUAL_HEADERS]
+            headers = [f"Host: {HOST}", *USUAL_HEADERS]  # so written: wrk adds its own beside any other spelling
             argv = wrk.command(load_tool, connect, headers, connections, seconds, script.name)
         else:
             argv = [sys.executable, "-m", "loadtests.load_client", "--connect", connect, "--host", HOST]
