@@ -1,0 +1,165 @@
+"""Goldens: resources in, the xDS that they make out.
+
+`tests/testdata/goldens/NAME.yaml` holds the resources of one feature. Its first lines say which proxies it shows:
+
+    # proxy: frontend-v1.default [router] [NONE]
+
+`NAME.xds.yaml` holds, for each of these proxies, what differs from the mesh of `registry.yaml` alone (for the golden
+`registry`, everything), with access logs and the empty filters that every connection manager has left out.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from google.protobuf.json_format import MessageToDict
+
+from controlplane.model.mesh_snapshot import MeshSnapshot, build_snapshot
+from controlplane.model.proxy import Proxy
+from controlplane.translate.build import Translator
+from controlplane.translate.built import BuiltResource
+from controlplane.translate.protos import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+from lugsail.cli.render import endpoint_names, find_proxy, load_texts, route_names
+
+FOLDER = Path(__file__).parents[2] / "testdata" / "goldens"
+REGISTRY = FOLDER / "registry.yaml"
+TITLES = {
+    "Listener": LISTENER_TYPE,
+    "RouteConfiguration": ROUTE_TYPE,
+    "Cluster": CLUSTER_TYPE,
+    "ClusterLoadAssignment": ENDPOINT_TYPE,
+}
+Answer = dict[str, dict[str, BuiltResource]]
+# Protobuf maps, whose order is not kept: they are written in order of their keys.
+_MAPS = frozenset({"filter_metadata", "typed_per_filter_config", "typed_extension_protocol_options"})
+
+
+@dataclass(frozen=True)
+class GoldenProxy:
+    """One proxy line of a golden."""
+
+    identity: str
+    kind: str = "sidecar"
+    interception: str = "REDIRECT"
+
+
+def names() -> list[str]:
+    """All goldens, `registry` first."""
+    found = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.name.endswith(".xds.yaml"))
+    return ["registry", *(name for name in found if name != "registry")]
+
+
+def proxies(name: str) -> list[GoldenProxy]:
+    """The proxies that a golden shows."""
+    out: list[GoldenProxy] = []
+    for line in (FOLDER / f"{name}.yaml").read_text().splitlines():
+        if not line.startswith("# proxy: "):
+            continue
+        identity, *words = line.removeprefix("# proxy: ").split()
+        kind = "router" if "router" in words else "sidecar"
+        out.append(GoldenProxy(identity, kind, "NONE" if "NONE" in words else "REDIRECT"))
+    assert out, f"{name}.yaml names no proxy"
+    return out
+
+
+def snapshot(name: str) -> tuple[MeshSnapshot, list[Any]]:
+    """The mesh of a golden and its resources."""
+    texts = [(str(REGISTRY), REGISTRY.read_text())]
+    if name != "registry":
+        path = FOLDER / f"{name}.yaml"
+        texts.append((str(path), path.read_text()))
+    resources, unsupported = load_texts(texts)
+    assert not unsupported, unsupported
+    return build_snapshot(resources), resources
+
+
+def answer(mesh: MeshSnapshot, proxy: Proxy, translator: Translator | None = None) -> Answer:
+    """All four types by title and name."""
+    translator = translator or Translator()
+    clusters = dict(translator.build(mesh, proxy, CLUSTER_TYPE, None))
+    listeners = dict(translator.build(mesh, proxy, LISTENER_TYPE, None))
+    routes = dict(translator.build(mesh, proxy, ROUTE_TYPE, route_names(listeners.values())))
+    endpoints = dict(translator.build(mesh, proxy, ENDPOINT_TYPE, endpoint_names(clusters.values())))
+    return {
+        "Listener": listeners,
+        "RouteConfiguration": routes,
+        "Cluster": clusters,
+        "ClusterLoadAssignment": endpoints,
+    }
+
+
+def answers(name: str) -> dict[str, Answer]:
+    """The answer for each proxy of a golden, by the proxy's line."""
+    mesh, resources = snapshot(name)
+    out: dict[str, Answer] = {}
+    for shown in proxies(name):
+        proxy = find_proxy(resources, shown.identity, shown.kind, shown.interception)
+        out[f"{shown.identity} {shown.kind} {shown.interception}"] = answer(mesh, proxy)
+    return out
+
+
+def make(name: str) -> dict[str, Any]:
+    """The content of NAME.xds.yaml."""
+    mesh, resources = snapshot(name)
+    bare, _ = snapshot("registry")
+    out: dict[str, Any] = {}
+    for shown in proxies(name):
+        proxy = find_proxy(resources, shown.identity, shown.kind, shown.interception)
+        translator = Translator()
+        new = answer(mesh, proxy, translator)
+        old = answer(bare, proxy) if name != "registry" else None
+        content = _difference(new, old)
+        conflicts = [str(warning) for warning in mesh.warnings] + [str(c) for c in translator.conflicts(proxy)]
+        if conflicts:
+            content["conflicts"] = list(dict.fromkeys(conflicts))
+        out[f"{shown.identity} {shown.kind} {shown.interception}"] = content
+    return out
+
+
+def _difference(new: Answer, old: Answer | None) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for title in TITLES:
+        before = old[title] if old is not None else {}
+        changed = {
+            name: _plain(resource.message)
+            for name, resource in sorted(new[title].items())
+            if name not in before or before[name].version != resource.version
+        }
+        removed = sorted(before.keys() - new[title].keys())
+        if changed:
+            out[title] = changed
+        if removed:
+            out[f"{title}_removed"] = removed
+    return out
+
+
+def _plain(message: Any) -> Any:
+    return _without_noise(MessageToDict(message, preserving_proto_field_name=True))
+
+
+def _without_noise(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {key: inner for key, inner in value.items() if key not in ("access_log", "alt_stat_name")}
+        if "http_filters" in kept:
+            kept["http_filters"] = [f["name"].rpartition(".")[2] for f in kept["http_filters"]]
+        return {key: _without_noise(_in_order(inner) if key in _MAPS else inner) for key, inner in kept.items()}
+    if isinstance(value, list):
+        return [_without_noise(inner) for inner in value]
+    return value
+
+
+def _in_order(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    return [_in_order(inner) for inner in value] if isinstance(value, list) else value
+
+
+def dump(content: Any) -> str:
+    """The content as it stands in the file."""
+    return yaml.safe_dump(content, sort_keys=False, width=120, allow_unicode=True)
+
+
+def path_of(name: str) -> Path:
+    """Where the expected output is."""
+    return FOLDER / f"{name}.xds.yaml"
