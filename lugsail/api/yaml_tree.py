@@ -27,6 +27,9 @@ _BASED = re.compile(r"([-+]?)0(?:(x)([0-9a-fA-F_]+)|(b)([01_]+)|(o?)([0-7_]+))\Z
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 # Longer digit strings are no number that a field could take.
 _DIGITS_LIMIT = 400
+_TAGS = frozenset(
+    (None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")))
+)
 _BASES = {"x": 16, "b": 2, "o": 8, "": 8}
 
 
@@ -113,10 +116,8 @@ class Tree:
 
     def _scalar(self, event: Any) -> None:
         self._spend(1, event)
-        tag = event.tag
-        if tag not in (None, "!") and not tag.startswith("tag:yaml.org,2002:"):
-            raise self._error(event, f"the tag {tag} is not allowed here", "write plain YAML without tags")
-        is_plain = event.implicit[0] or tag not in (None, "!", "tag:yaml.org,2002:str")
+        self._check_tag(event)
+        is_plain = event.implicit[0] or event.tag not in (None, "!", "tag:yaml.org,2002:str")
         value = plain_value(event.value) if is_plain else event.value
         awaited = self._awaited_key()
         if awaited is not None:
@@ -125,6 +126,10 @@ class Tree:
         if event.anchor:
             self._anchors[event.anchor] = (value, 1)
         self._place(value, event)
+
+    def _check_tag(self, event: Any) -> None:
+        if event.tag not in _TAGS:
+            raise self._error(event, f"the tag {event.tag} is not allowed here", "write plain YAML without tags")
 
     def _key(self, holder: _Open, value: Any, event: Any) -> None:
         if value is None:
@@ -144,6 +149,7 @@ class Tree:
         self._place(value, event)
 
     def _start(self, event: Any) -> None:
+        self._check_tag(event)
         if self._awaited_key() is not None:
             raise self._error(event, "a map or list as a key", "quote texts with { or [, and IPv6 addresses")
         if len(self._stack) >= DEPTH_LIMIT:

@@ -60,7 +60,7 @@ def wildcard_problem(domain: str) -> str:
     if problem:
         return problem
     first, dot, rest = domain.partition(".")
-    if len(first) > LABEL_LIMIT + 1 or not _WILDCARD_LABEL.match(first):
+    if len(first.removeprefix("*").removeprefix("-")) > LABEL_LIMIT or not _WILDCARD_LABEL.match(first):
         return f"{domain!r} is not a host name: {first!r} is not a DNS label"
     return _labels_problem(domain, rest) if dot else ""
 
