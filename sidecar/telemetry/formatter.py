@@ -14,9 +14,10 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
-from sidecar.codec.headers import RequestHeaders, ResponseHeaders
+from sidecar.codec.headers import Headers, RequestHeaders, ResponseHeaders
 from sidecar.telemetry import response_flags
 from sidecar.telemetry.stream_info import StreamInfo
 
@@ -148,13 +149,8 @@ def _text(command: _Command, namespace: dict[str, Any], missing: str) -> str:
         return f"{value}{limit}.decode('utf-8', 'surrogateescape') if ({value} := {source}) is not None else {default}"
     if expression.optional:
         value = _constant_name(namespace, "v")
-        shown = value if command.limit is None else f"str({value})[:{command.limit}]"
-        return f"{shown} if ({value} := {source}) is not None else {default}"
-    if expression.kind == "text":
-        if command.limit is None:
-            return f"({source}) or {default}"
-        return f"(({source}) or {default})[:{command.limit}]"
-    return source if command.limit is None else f"str({source})[:{command.limit}]"
+        return f"{value} if ({value} := {source}) is not None else {default}"
+    return f"({source}) or {default}" if expression.kind == "text" else source
 
 
 def _typed(command: _Command, namespace: dict[str, Any]) -> str:
@@ -162,10 +158,10 @@ def _typed(command: _Command, namespace: dict[str, Any]) -> str:
     expression = _expression(command, namespace)
     if expression.kind == "number":
         return expression.source
-    limit = "" if command.limit is None else f"[:{command.limit}]"
     if expression.kind == "bytes":
+        limit = "" if command.limit is None else f"[:{command.limit}]"
         return f"str(v{limit}, 'utf-8', 'replace') if (v := {expression.source}) is not None else None"
-    return f"v{limit} if (v := ({expression.source})) else None"
+    return f"({expression.source}) or None"
 
 
 def _build(source: str, namespace: dict[str, Any]) -> Callable[[StreamInfo], Any]:
@@ -173,8 +169,10 @@ def _build(source: str, namespace: dict[str, Any]) -> Callable[[StreamInfo], Any
         "def format_info(i):\n"
         "    q = i.request_headers\n"
         "    if q is None: q = no_request\n"
+        "    request_header = q.get if q.multi is None else partial(first, q)\n"
         "    p = i.response_headers\n"
         "    if p is None: p = no_response\n"
+        "    response_header = p.get if p.multi is None else partial(first, p)\n"
         f"    return {source}\n"
     )
     exec(compile(text, "<format>", "exec"), namespace)
@@ -183,7 +181,20 @@ def _build(source: str, namespace: dict[str, Any]) -> Callable[[StreamInfo], Any
 
 
 def _namespace() -> dict[str, Any]:
-    return {"no_request": _NO_REQUEST, "no_response": _NO_RESPONSE, "short": response_flags.short, "long": _flags_long}
+    return {
+        "no_request": _NO_REQUEST,
+        "no_response": _NO_RESPONSE,
+        "first": _first_line,
+        "partial": partial,
+        "short": response_flags.short,
+        "long": _flags_long,
+    }
+
+
+def _first_line(headers: Headers, name: bytes) -> bytes | None:
+    """Of a header that came on several lines, the operators see the first one."""
+    lines = headers.get_all(name)
+    return lines[0] if lines else None
 
 
 def _constant(namespace: dict[str, Any], value: Any) -> str:
@@ -207,13 +218,13 @@ def _request_header(name: str, namespace: dict[str, Any]) -> str:
         return "(q.authority or None)"
     if name in _PSEUDO_SOURCE:
         return f"({_PSEUDO_SOURCE[name]} or None)"
-    return f"q.get({_constant(namespace, name.encode())})"
+    return f"request_header({_constant(namespace, name.encode())})"
 
 
 def _response_header(name: str, namespace: dict[str, Any]) -> str:
     if name == ":status":
         return "(b'%d' % p.status if p.status else None)"
-    return f"p.get({_constant(namespace, name.encode())})"
+    return f"response_header({_constant(namespace, name.encode())})"
 
 
 def _header(command: _Command, namespace: dict[str, Any], one: Callable[[str, dict[str, Any]], str]) -> _Expression:
@@ -292,6 +303,8 @@ def _expression(command: _Command, namespace: dict[str, Any]) -> _Expression:
         return _header(command, namespace, _request_header)
     if name == "RESP":
         return _header(command, namespace, _response_header)
+    if command.limit is not None:
+        raise InvalidFormat(f"%{name}:{command.limit}%: only REQ and RESP take a length")
     if name == "START_TIME":
         clock = _constant(namespace, _time_formatter(argument or ""))
         return _Expression(f"{clock}(i.start_time_s)", "text", False)

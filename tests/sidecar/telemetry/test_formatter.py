@@ -62,7 +62,6 @@ CASES = [
     ("%RESP(X-MISSING)%", "-"),
     ("%PROTOCOL%", "HTTP/1.1"),
     ("%RESPONSE_CODE%", "503"),
-    ("%RESPONSE_CODE:1%", "5"),
     ("%RESPONSE_FLAGS%", "UF,URX"),
     ("%RESPONSE_FLAGS_LONG%", "UpstreamConnectionFailure,UpstreamRetryLimitExceeded"),
     ("%RESPONSE_CODE_DETAILS%", "upstream_reset_before_response"),
@@ -149,6 +148,7 @@ def test_each_second_is_formatted_anew() -> None:
         ("%REQ()%", "expected a header name"),
         ("%REQ(a?b?c)%", "expected a header name"),
         ("%DURATION(x)%", "takes no argument"),
+        ("%RESPONSE_CODE:1%", "only REQ and RESP take a length"),
         ("%RESPONSE_CODE_DETAILS(x)%", "ALLOW_WHITESPACES"),
     ],
 )
