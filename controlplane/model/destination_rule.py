@@ -100,7 +100,6 @@ class DestinationRules:
         self._by_host: dict[str, dict[str, list[Config[DestinationRuleSpec]]]] = {}
         self._known = dict(known or {})
         self.merged: dict[tuple[Config[DestinationRuleSpec], ...], MergedRule] = {}
-        self.conflicts: list[tuple[Config[DestinationRuleSpec], str]] = []
         self._found: dict[tuple[object, ...], MergedRule | None] = {}
         self._selective = False
         for config in sorted(configs, key=lambda c: c.age_order):
@@ -114,6 +113,22 @@ class DestinationRules:
             for host, configs in hosts.items():
                 for config in configs:
                     yield config, host
+
+    def overlaps(self) -> Iterable[tuple[Config[DestinationRuleSpec], str]]:
+        """What of a rule has no effect because an older rule of its namespace says it for the same host."""
+        for hosts in self._by_host.values():
+            for host, configs in hosts.items():
+                subsets: dict[str, Config[DestinationRuleSpec]] = {}
+                policy: Config[DestinationRuleSpec] | None = None
+                for config in (c for c in configs if c.spec.workload_selector is None):
+                    if policy is not None and config.spec.traffic_policy is not None:
+                        yield config, f"trafficPolicy: {policy.key} already has one for host {host}"
+                    elif config.spec.traffic_policy is not None:
+                        policy = config
+                    for subset in config.spec.subsets:
+                        owner = subsets.setdefault(subset.name, config)
+                        if owner is not config:
+                            yield config, f"subset {subset.name!r}: {owner.key} already defines it for host {host}"
 
     def find(
         self, host: str, service_namespace: str, proxy_namespace: str, proxy_labels: dict[str, str]
@@ -160,10 +175,7 @@ class DestinationRules:
             subsets: dict[str, Subset] = {}
             for config in configs:
                 for subset in config.spec.subsets:
-                    if subsets.setdefault(subset.name, subset) is not subset:
-                        self.conflicts.append(
-                            (config, f"subset {subset.name!r} of host {host} is already defined by an older rule")
-                        )
+                    subsets.setdefault(subset.name, subset)
             rule = MergedRule(host, configs, policy, tuple(subsets.values()))
         self.merged[configs] = rule
         return rule

@@ -89,6 +89,7 @@ def build_snapshot(
         previous.destination_rules.merged if previous is not None else None,
     )
     _warn_unmatched_rules(rules, services, warnings)
+    warnings.extend(Conflict(config.key, problem) for config, problem in rules.overlaps())
     return MeshSnapshot(
         mesh=mesh,
         configs=configs,

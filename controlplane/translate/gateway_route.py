@@ -7,7 +7,13 @@ from controlplane.model.names import virtual_host_name
 from controlplane.model.service import Service
 from controlplane.model.virtual_service import VirtualServiceConfig
 from controlplane.translate.built import BuiltResource, built
-from controlplane.translate.gateway import GatewayServer, hosts_in_common, merged_servers, virtual_services_for
+from controlplane.translate.gateway import (
+    GatewayServer,
+    hosts_in_common,
+    merged_servers,
+    specificity,
+    virtual_services_for,
+)
 from controlplane.translate.route import route_configuration, routes_of, virtual_host
 from controlplane.translate.route_action import RouteContext, has_hash
 from controlplane.translate.route_match import is_catch_all
@@ -103,9 +109,9 @@ def _build(
 
 
 def _virtual_hosts(hosts: dict[str, _Host]) -> list[Any]:
-    """Hosts with the very same routes share one virtual host, called after the first of them."""
+    """Hosts with the very same routes share one virtual host, called after the most specific of them."""
     collapsed: dict[tuple[Any, ...], tuple[str, list[str], _Host]] = {}
-    for host in sorted(hosts):
+    for host in sorted(hosts, key=specificity):
         entry = hosts[host]
         key = (tuple(id(group) for group in entry.groups), entry.redirects)
         if entry.groups and key in collapsed:

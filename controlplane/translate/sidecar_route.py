@@ -28,6 +28,7 @@ from controlplane.translate.route import (
 )
 from controlplane.translate.route_action import RouteContext, has_hash
 from controlplane.translate.view import View
+from lugsail.api.base import ResourceKey
 
 DEFAULT_HTTP_PORT = 80
 _Result = tuple[BuiltResource, tuple[Conflict, ...]]
@@ -42,6 +43,11 @@ class _Group:
     services: tuple[Service, ...]
     hosts: tuple[str, ...]  # hosts of the VirtualService that are no services
     routes: tuple[Any, ...]
+
+    @property
+    def key(self) -> ResourceKey:
+        """The resource that it comes from."""
+        return self.virtual_service.config.key if self.virtual_service is not None else self.services[0].config.key
 
 
 def sidecar_route(view: View, name: str) -> BuiltResource | None:
@@ -204,8 +210,8 @@ def _split_hosts(
 def _virtual_hosts(view: View, groups: list[_Group], proxied: bool, conflicts: list[Conflict]) -> list[Any]:
     """Virtual hosts in order of precedence; a name or domain that an earlier one has is left to it."""
     fqdns = {service.host for group in groups for service in group.services}
-    names: set[str] = set()
-    domains: set[str] = set()
+    names: dict[str, _Group] = {}
+    domains: dict[str, _Group] = {}
     out: list[Any] = []
     for group in groups:
         members: list[tuple[str, Service | None]] = [(host, None) for host in group.hosts]
@@ -215,20 +221,15 @@ def _virtual_hosts(view: View, groups: list[_Group], proxied: bool, conflicts: l
             wanted = _domains(view, host, service, group.port, proxied, fqdns)
             free = [domain for domain in wanted if domain not in domains]
             if name in names or not free:
-                _note_duplicate(group, host, conflicts)
+                winner = names.get(name) or domains[wanted[0]]
+                conflicts.append(
+                    Conflict(group.key, f"host {host} is already routed by {winner.key}; the oldest wins")
+                )
                 continue
-            names.add(name)
-            domains.update(free)
+            names[name] = group
+            domains.update(dict.fromkeys(free, group))
             out.append(virtual_host(name, free, list(group.routes)))
     return out
-
-
-def _note_duplicate(group: _Group, host: str, conflicts: list[Conflict]) -> None:
-    source = group.virtual_service.config if group.virtual_service is not None else None
-    key = source.key if source is not None else group.services[0].config.key
-    conflicts.append(
-        Conflict(key, f"host {host} is already taken by an older resource on port {group.port}; the oldest wins")
-    )
 
 
 def _domains(
