@@ -1,8 +1,8 @@
 """Header maps as the data path wants them: a dict from lower-case name to value, both bytes.
 
 A name that occurs once costs one dict entry. A repeated name keeps its separate values in `multi` (they go out as
-separate lines, which Set-Cookie needs) while the dict holds them joined by a comma, which is how Envoy's header
-matchers see them. Pseudo-headers are slots: they are read for every request and are never sent as header lines.
+separate lines, which Set-Cookie needs, and matchers look at each) while the dict holds them joined by a comma, as
+formatters print them. Pseudo-headers are slots: they are read for every request and are never sent as header lines.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def _eds_service_name(proto: Any, kind: ClusterType, at: At) -> str:
     source = config.eds_config.WhichOneof("config_source_specifier")
     if source != "ads":
         place.field("eds_config").reject(f"endpoints come over ads only, not {source or 'from nowhere'}")
-    return config.service_name or proto.name
+    return str(config.service_name or proto.name)
 
 
 def _endpoints(proto: Any, kind: ClusterType, at: At) -> Endpoints | None:

@@ -12,7 +12,7 @@ from envoy.config.route.v3.route_components_pb2 import FilterConfig
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from sidecar.compiler.ignored import IGNORED_HTTP_FILTERS, IGNORED_ROUTE_CONFIGS, check
+from sidecar.compiler.ignored import IGNORED_HTTP_FILTERS, check
 from sidecar.config.protos import unpack
 from sidecar.config.rejected import At
 from sidecar.filters.base import DISABLED, FilterKind, HttpFilter
@@ -78,7 +78,7 @@ def compile_route_filters(settings: Mapping[str, AnyMessage], at: At) -> dict[st
         kind = _BY_ROUTE_CONFIG.get(kind_name)
         if kind is not None and kind.route is not None and kind.route_config is not None:
             compiled[name] = kind.route(unpack(packed, kind.route_config, place), place)
-        elif kind_name not in IGNORED_ROUTE_CONFIGS and not optional:
+        elif not optional:
             place.reject(f"settings of type {kind_name or 'none'} belong to no filter known to this proxy")
     return compiled
 

@@ -18,14 +18,12 @@ _METADATA = "describes the resource; only the Istio entries that the proxy repor
 _ENVOY_INTERNAL = "tunes how Envoy's own machinery works, not what a request sees"
 _VALIDATED_ELSEWHERE = "a reference is checked when it is used: an unknown cluster answers 503 NC"
 _SLOW_START = "a new host takes its full share at once"
-_WARMING = "when to give up waiting for a resource is the xDS client's matter"
 
 #: Message type → field → why it may be left aside.
 IGNORED: dict[str, dict[str, str]] = {
     "envoy.config.route.v3.RouteConfiguration": {
         "validate_clusters": _VALIDATED_ELSEWHERE,
         "max_direct_response_body_size_bytes": "bodies are bounded by the size of an xDS message",
-        "internal_only_headers": "only internal listeners strip these; all of ours may be internal",
         "metadata": _METADATA,
     },
     "envoy.config.route.v3.VirtualHost": {
@@ -41,7 +39,6 @@ IGNORED: dict[str, dict[str, str]] = {
         "total_weight": "the sum of the weights is used, as Envoy does",
         "runtime_key_prefix": "there is no runtime layer",
     },
-    "envoy.config.route.v3.WeightedCluster.ClusterWeight": {"metadata_match": "see RouteAction"},
     "envoy.config.cluster.v3.Cluster": {
         "cleanup_interval": _ENVOY_INTERNAL,
         "typed_dns_resolver_config": "names are resolved by the system's resolver",
@@ -49,7 +46,6 @@ IGNORED: dict[str, dict[str, str]] = {
         "ignore_health_on_host_removal": "there is no active health checking to keep a removed host for",
         "track_cluster_stats": _STATS,
         "track_timeout_budgets": _STATS,
-        "upstream_http_protocol_options": "an older place of typed_extension_protocol_options",
         "preconnect_policy": "connections are opened when they are needed",
         "close_connections_on_host_health_failure": "there is no active health checking",
     },
@@ -75,11 +71,9 @@ IGNORED: dict[str, dict[str, str]] = {
         "endpoint_stale_after": "endpoints live as long as the control plane says",
     },
     "envoy.config.endpoint.v3.Endpoint": {"health_check_config": "there is no active health checking"},
-    "envoy.config.core.v3.EdsConfigSource": {},
     "envoy.config.listener.v3.Listener": {
         "metadata": _METADATA,
         "drain_type": "removed and changed listeners drain",
-        "transparent": "the process is not privileged; without interception there is nothing to be transparent for",
         "enable_reuse_port": "a listener has one socket, handed over in-process",
         "connection_balance_config": "there is one worker",
         "ignore_global_conn_limit": "there is no global connection limit",
@@ -88,7 +82,6 @@ IGNORED: dict[str, dict[str, str]] = {
     },
     "envoy.config.listener.v3.FilterChain": {"metadata": "only its Istio config entry is read"},
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy": {
-        "metadata_match": "there are no endpoint subsets",
         "access_log_options": "one line is written when the connection ends",
     },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
@@ -102,16 +95,13 @@ IGNORED: dict[str, dict[str, str]] = {
         "access_log_options": "one line is written when the request ends",
         "access_log_flush_interval": "one line is written when the request ends",
         "flush_access_log_on_new_request": "one line is written when the request ends",
-        "add_user_agent": "x-envoy-downstream-service-cluster headers serve only Envoy's own statistics",
     },
     "envoy.extensions.filters.http.router.v3.Router": {
         "dynamic_stats": _STATS,
         "start_child_span": _TRACING,
         "strict_check_headers": "malformed x-envoy-* request headers are left out of account",
-        "respect_expected_rq_timeout": "the expected timeout is for upstreams to read",
         "suppress_grpc_request_failure_code_stats": _STATS,
     },
-    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {},
     "envoy.config.core.v3.Http1ProtocolOptions": {
         "enable_trailers": "trailers are always passed on",
         "header_key_format": "header names go out in lower case, which HTTP/1.1 calls equal",
@@ -119,18 +109,13 @@ IGNORED: dict[str, dict[str, str]] = {
         "use_balsa_parser": _ENVOY_INTERNAL,
         "ignore_http_11_upgrade": "only upgrades that are allowed by name are passed",
         "allow_custom_methods": "every method token of RFC 9110 is passed",
-        "send_fully_qualified_url": "used for forward proxies; refused in clusters",
     },
-    "envoy.config.core.v3.KeepaliveSettings": {},
-    "envoy.config.accesslog.v3.AccessLog": {},
 }
 
 #: Filters that are accepted and left out, by the type of their settings.
 IGNORED_HTTP_FILTERS: dict[str, str] = {
     "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig": "counts gRPC calls; changes no request",
 }
-#: Per-route settings by type that are accepted and left out.
-IGNORED_ROUTE_CONFIGS: dict[str, str] = {}
 
 
 def check(message: Message, handled: Collection[str], at: At) -> None:

@@ -30,21 +30,26 @@ def request_hash(
             value = new_cookie()
             cookies.append(_set_cookie(policy, value))
         if value is not None:
-            one = xxhash.xxh64_intdigest(value)
+            one = value if isinstance(value, int) else xxhash.xxh64_intdigest(value)
             mixed = one if mixed is None else (((mixed << 1) & _MASK) | (mixed >> 63)) ^ one
         if policy.terminal and mixed is not None:
             break
     return mixed, tuple(cookies)
 
 
-def _value(policy: HashPolicy, request: RequestHeaders, source_ip: bytes) -> bytes | None:
+def _value(policy: HashPolicy, request: RequestHeaders, source_ip: bytes) -> bytes | int | None:
+    """What the policy hashes, or the hash itself; None where the request lacks it."""
     if policy.kind == "header":
         values = request.get_all(policy.name) if policy.name[:1] != b":" else [request.lookup(policy.name) or b""]
-        if not values:
-            return None
-        # Several lines of a header count in any order.
-        value = b"".join(sorted(values))
-        return substitute(policy.regex, policy.replacement, value) if policy.regex is not None else value
+        if policy.regex is not None:
+            values = [substitute(policy.regex, policy.replacement, value) for value in values]
+        if len(values) < 2:
+            return values[0] if values else None
+        # Several lines of a header count in any order: each is hashed with the hash of those before as its seed.
+        chained = 0
+        for value in sorted(values):
+            chained = xxhash.xxh64_intdigest(value, chained)
+        return chained
     if policy.kind == "cookie":
         return cookie_value(request, policy.name)
     if policy.kind == "source_ip":
