@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +17,14 @@ from typing import Any
 from loadtests import wrk
 from loadtests.datapath_mesh import HOST, PATH, PROXIES, VARIANT, DataPathMesh
 from loadtests.load_client import USUAL_HEADERS
-from loadtests.procfs import cpu_s, pin
+from loadtests.procfs import busy_s, cpu_s, pin
 from loadtests.summary import median_round, ratios
 from lugsail.lab.addressing import Subnet
 from lugsail.lab.paths import source_root
 from lugsail.lab.processes import memory
 
 WARM_UP_S = 1.0
-MEASURED = ("cpu_us", "requests_per_s", "p50_ms", "p99_ms", "rss_mb", "cpu_share", "access_log_bytes")
+MEASURED = ("cpu_us", "requests_per_s", "p50_ms", "p99_ms", "rss_mb", "cpu_share", "access_log_bytes", "foreign_cpus")
 RATIO_KEYS = ("cpu_us", "p50_ms", "p99_ms", "rss_mb")
 
 
@@ -31,8 +32,8 @@ RATIO_KEYS = ("cpu_us", "p50_ms", "p99_ms", "rss_mb")
 class Settings:
     """How long and how hard. A round is `seconds` of load on each proxy in turn."""
 
-    rounds: int = 5
-    seconds: float = 5.0
+    rounds: int = 10
+    seconds: float = 2.5
     connections: int = 16
 
 
@@ -83,8 +84,10 @@ def one_round(
     """The load on one proxy, and what the proxy spent on it (keys: MEASURED). Raises BadRun."""
     pid, log = mesh.pid(proxy), mesh.access_log(proxy)
     log_before, cpu_before = log.stat().st_size, cpu_s(pid)
+    foreign_before, started = foreign_cpu_s(mesh), time.monotonic()
     result = run_load(mesh.address(proxy), settings.connections, settings.seconds, cpu, load_tool)
     used_s = cpu_s(pid) - cpu_before
+    foreign_cpus = (foreign_cpu_s(mesh) - foreign_before) / (time.monotonic() - started)
     resident = memory(pid)
     wrong = {code: n for code, n in result["statuses"].items() if code not in ("200", "2xx")}
     if wrong or result["errors"]:
@@ -101,7 +104,15 @@ def one_round(
         "rss_mb": round(resident.rss_bytes / 2**20, 1) if resident else 0.0,
         "cpu_share": round(used_s / result["seconds"], 3),
         "access_log_bytes": round(log_bytes / result["requests"], 1),
+        "foreign_cpus": round(max(0.0, foreign_cpus), 2),
     }
+
+
+def foreign_cpu_s(mesh: DataPathMesh) -> float:
+    """CPU seconds since boot of everything on the machine but this benchmark: what may have disturbed it."""
+    own = os.times()
+    mine = own.user + own.system + own.children_user + own.children_system
+    return busy_s() - mine - sum(cpu_s(pid) for pid in mesh.all_pids)
 
 
 def run_load(

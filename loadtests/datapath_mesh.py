@@ -25,7 +25,7 @@ from lugsail.lab import seed, spawn
 from lugsail.lab.addressing import OUTBOUND_HTTP_PORT, Subnet
 from lugsail.lab.paths import Home, source_root
 from lugsail.lab.pod import Pod
-from lugsail.lab.processes import reference, stop_all
+from lugsail.lab.processes import family, reference, stop_all
 from lugsail.lab.resources import registry_documents, sidecar_resource
 from lugsail.lab.topology import ServicePort, Workload
 
@@ -130,6 +130,11 @@ class DataPathMesh:
     def backend_pid(self) -> int:
         """The backend's process."""
         return self._processes["backend"].pid
+
+    @property
+    def all_pids(self) -> list[int]:
+        """Every process of this mesh, the Envoy below its agent included."""
+        return [pid for process in self._processes.values() for pid in family(process.pid)]
 
     def access_log(self, proxy: str) -> Path:
         """The file that the proxy's access log goes to."""

@@ -22,6 +22,20 @@ def cpu_s(pid: int) -> float:
     return parse_cpu_s(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace"))
 
 
+def parse_busy_s(stat: str) -> float:
+    """CPU seconds that all programs together have used since boot, from the text of /proc/stat.
+
+    Interrupts count too: the kernel bills them to whatever program they interrupt, so cpu_s holds its part of them.
+    """
+    user, nice, system, _idle, _iowait, irq, softirq = (int(field) for field in stat.split("\n", 1)[0].split()[1:8])
+    return (user + nice + system + irq + softirq) / _TICKS_PER_S
+
+
+def busy_s() -> float:
+    """See parse_busy_s."""
+    return parse_busy_s(Path("/proc/stat").read_text(encoding="ascii"))
+
+
 def program(pid: int) -> str:
     """The name of the file that a process runs; empty when it is gone."""
     with contextlib.suppress(OSError):

@@ -18,6 +18,7 @@ DATAPATH_ROWS = (
     ("resident memory", "rss_mb", "MiB"),
     ("CPU busy", "cpu_share", ""),
     ("access log per request", "access_log_bytes", "bytes"),
+    ("other programs' CPUs", "foreign_cpus", ""),
 )
 
 

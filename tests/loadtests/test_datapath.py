@@ -56,6 +56,8 @@ def round_with(monkeypatch, tmp_path, result, log_growth):
     cpu = iter((1.0, 1.02))
     monkeypatch.setattr(datapath, "run_load", load)
     monkeypatch.setattr(datapath, "cpu_s", lambda _: next(cpu))
+    foreign = iter((5.0, 5.0))
+    monkeypatch.setattr(datapath, "foreign_cpu_s", lambda _: next(foreign))
     monkeypatch.setattr(datapath, "memory", lambda _: SimpleNamespace(rss_bytes=50 * 2**20))
     mesh = SimpleNamespace(pid=lambda _: 1, access_log=lambda _: log, address=lambda _: "127.0.0.1:1")
     return one_round(mesh, "python", Settings(), None, None)
@@ -71,6 +73,7 @@ def test_a_round(monkeypatch, tmp_path):
         "rss_mb": 50.0,
         "cpu_share": 0.01,
         "access_log_bytes": 300.0,
+        "foreign_cpus": 0.0,
     }
 
 

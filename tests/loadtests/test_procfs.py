@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from loadtests.procfs import cpu_s, envoy_below, parse_cpu_s, pin, program
+from loadtests.procfs import cpu_s, envoy_below, parse_busy_s, parse_cpu_s, pin, program
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -12,6 +12,10 @@ TICKS = os.sysconf("SC_CLK_TCK")
 def test_cpu_time_of_a_stat_line_whose_name_is_nasty():
     fields = ["S", *(["0"] * 10), str(3 * TICKS), str(TICKS), "99", "99"]
     assert parse_cpu_s("42 (a) b (c) " + " ".join(fields)) == 4.0
+
+
+def test_busy_time_leaves_waiting_and_stolen_time_out():
+    assert parse_busy_s(f"cpu  {TICKS} {TICKS} {TICKS} 999 999 {TICKS} {TICKS} 999 0 0\ncpu0 1 2 3\n") == 5.0
 
 
 def test_cpu_time_grows_with_work():

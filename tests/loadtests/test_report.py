@@ -10,6 +10,7 @@ PROXY = {
     "rss_mb": 48,
     "cpu_share": 0.3,
     "access_log_bytes": 300,
+    "foreign_cpus": 0.1,
 }
 REPORT = {
     "machine": {},
