@@ -147,7 +147,6 @@ class NurseryClient:
     def __init__(self, name: str, modules: tuple[str, ...], launcher: Launcher) -> None:
         self.name = name
         self.process: Process | None = None
-        self.failed_imports: dict[str, str] = {}
         self.restarts = -1
         self._modules = modules
         self._launcher = launcher
@@ -156,6 +155,11 @@ class NurseryClient:
         self._pending: dict[int, asyncio.Future[int]] = {}
         self._sequence = 0
         self._starting = asyncio.Lock()
+
+    @property
+    def has_died(self) -> bool:
+        """Whether it was started and runs no more."""
+        return self.process is not None and not self._starting.locked() and not is_alive(self.process.ref)
 
     async def start(self) -> None:
         """Start the nursery unless it runs, and wait until its imports are done; raises LaunchError."""
@@ -190,7 +194,6 @@ class NurseryClient:
         if not line:
             writer.close()
             raise LaunchError(f"the {self.name} nursery ended while it was importing {', '.join(self._modules)}")
-        self.failed_imports = json.loads(line)["failed"]
         self._writer = writer
         self._reading = asyncio.create_task(self._read(reader, writer))
 

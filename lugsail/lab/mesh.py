@@ -18,7 +18,7 @@ from lugsail.client import ApiError, Client, Unreachable
 from lugsail.lab import logfiles, probes, seed, spawn
 from lugsail.lab.addressing import CONTROL_PLANE_HTTP_PORT, HEALTH_PORT, Subnet
 from lugsail.lab.checks import CannotStart, free_port
-from lugsail.lab.launcher import Launcher
+from lugsail.lab.launcher import Launcher, LaunchError
 from lugsail.lab.paths import shipped
 from lugsail.lab.plan import Options, choose_app_ports
 from lugsail.lab.pod import Pod, app_environment, next_pod_number
@@ -30,6 +30,7 @@ from lugsail.lab.topology import Workload
 
 START_TIMEOUT_S = 60.0
 FAILURES_TO_GIVE_UP = 3
+FAILURES_TOLD = 2  # with their logs; many failures mostly have one cause
 FIRST_PAGE_TIMEOUT_S = 15.0
 LOG_TAIL_LINES = 8
 SAMPLE_GATEWAY = "samples/bookinfo/bookinfo-gateway.yaml"
@@ -75,7 +76,7 @@ class Mesh:
         components = [*apps, *proxies]
         ready = await asyncio.gather(*(self._wait_ready(component) for component in components))
         failed = [component for component, is_ready in zip(components, ready, strict=True) if not is_ready]
-        for component in failed:
+        for component in failed[:FAILURES_TOLD]:
             self._note(self._why_not_ready(component), "warning")
         if not failed:
             await self._first_page()
@@ -88,6 +89,19 @@ class Mesh:
                 await asyncio.wait_for(self.stopping.wait(), logfiles.CHECK_EVERY_S)
             for note in logfiles.trim(self.options.home.logs):
                 self._note(note, "warning")
+            if not self.stopping.is_set():
+                await self._revive_nurseries()
+
+    async def _revive_nurseries(self) -> None:
+        """A nursery that died is warmed anew; its pods run on without it."""
+        for nursery in self.launcher.nurseries.values():
+            if not nursery.has_died:
+                continue
+            self._note(f"the {nursery.name} nursery ended; starting it again (its pods run on)", "warning")
+            try:
+                await nursery.start()
+            except LaunchError as error:
+                self._note(str(error), "warning")
 
     async def stop(self) -> None:
         """Stop every process of the lab: pods first, then the control plane, then whatever is still marked as ours."""
@@ -151,7 +165,10 @@ class Mesh:
         """Take the pod out: first from the registry, then its Sidecar and its proxy."""
         if pod in self._registered:
             self._registered.remove(pod)
-            self._write_registry()
+            try:
+                self._write_registry()
+            except CannotStart as error:  # a full disk: the pod goes all the same
+                self._note(str(error), "warning")
         self.pods.remove(pod)
         component = self.supervisor.components.get(f"proxy:{pod.name}")
         if component is not None:

@@ -8,7 +8,7 @@ Requests and answers are lines of JSON on the socket inherited as descriptor N:
 
     -> {"spawn": 7, "title": …, "target": "sidecar.main:main", "argv": […], "environment": {…},
         "stdout": PATH, "stderr": PATH}
-    <- {"ready": true, "failed": {MODULE: text}}          once, when the imports are done
+    <- {"ready": true}                                    once, when the imports are done
     <- {"spawned": 7, "pid": 4711}
     <- {"exited": 4711, "status": 0}                      negative: the signal
 
@@ -63,12 +63,12 @@ class Nursery:
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
 
-    def serve(self, failed: dict[str, str]) -> int:
+    def serve(self) -> int:
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, lambda *_: None)  # the wake-up descriptor tells
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._send({"ready": True, "failed": failed})
+        self._send({"ready": True})
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         poll.register(self._wake_read, select.POLLIN)
@@ -186,15 +186,13 @@ def _call(target: str, argv: list[str]) -> int:
     return result or 0
 
 
-def preload(modules: list[str]) -> dict[str, str]:
-    """Import the modules; returns what failed with its reason (the child that needs it will say so in its log)."""
-    failed = {}
+def preload(modules: list[str]) -> None:
+    """Import the modules; what fails is told on stderr, and again by the child that needs it."""
     for module in modules:
         try:
             importlib.import_module(module)
         except Exception as error:
-            failed[module] = f"{type(error).__name__}: {error}"
-    return failed
+            print(f"{module} cannot be imported: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 
 
 def main(argv: list[str]) -> int:
@@ -202,10 +200,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket to serve")
     parser.add_argument("--preload", default="", help="modules to import before the first fork, comma separated")
     options = parser.parse_args(argv)
-    failed = preload([module for module in options.preload.split(",") if module])
+    preload([module for module in options.preload.split(",") if module])
     gc.collect()
     gc.freeze()
-    return Nursery(socket.socket(fileno=options.fd)).serve(failed)
+    return Nursery(socket.socket(fileno=options.fd)).serve()
 
 
 if __name__ == "__main__":

@@ -96,7 +96,8 @@ async def _run(options: Options, pods: list[Pod], sink: EventSink) -> int:
     server: ControlServer | None = None
 
     def tell(event: dict[str, Any]) -> None:
-        sink(event)
+        with contextlib.suppress(OSError):  # a terminal that was closed must not keep the lab from stopping
+            sink(event)
         if server is not None:
             server.tell(event)
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tests.lugsail.fake_control_plane import main as control_plane_main
 
-__all__ = ["app", "control_plane_main", "crash", "proxy", "stubborn", "talk"]
+__all__ = ["app", "app_that_waits", "control_plane_main", "crash", "proxy", "stubborn", "talk"]
 
 
 class Ok(BaseHTTPRequestHandler):
@@ -52,5 +52,11 @@ def talk(argv: list[str]) -> int:
 def stubborn(argv: list[str]) -> int:
     """Does not end on SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(1)
+
+
+def app_that_waits(argv: list[str]) -> int:
+    """Ends on SIGTERM as programs do by default."""
     while True:
         time.sleep(1)

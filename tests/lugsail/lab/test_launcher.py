@@ -58,6 +58,16 @@ async def test_a_missing_function_is_told_in_the_log(launcher: Launcher, tmp_pat
     assert "no_such" in (tmp_path / "no_such.log").read_text()
 
 
+async def test_a_full_disk_costs_the_log_not_the_process(launcher: Launcher, tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    spawn = Spawn("app:talk", (), full, full, "fakes", f"{FAKES}:talk")
+    process = await launcher.launch(spawn)
+    assert await process.wait() == 0
+    nowhere = tmp_path / "no" / "such" / "folder.log"
+    process = await launcher.launch(Spawn("app:talk", (), nowhere, nowhere, "fakes", f"{FAKES}:talk"))
+    assert await process.wait() == 0
+
+
 async def test_a_pod_outlives_its_nursery_and_the_next_fork_gets_a_new_one(launcher: Launcher, tmp_path: Path) -> None:
     survivor = await launcher.launch(forked(tmp_path, "stubborn"))
     nursery = launcher.nurseries["fakes"].process
@@ -65,6 +75,7 @@ async def test_a_pod_outlives_its_nursery_and_the_next_fork_gets_a_new_one(launc
     os.kill(nursery.pid, signal.SIGKILL)
     await nursery.wait()
     assert is_alive(survivor.ref)
+    assert launcher.nurseries["fakes"].has_died
     crashed = await launcher.launch(forked(tmp_path, "crash"))
     assert await crashed.wait() == 3
     assert launcher.nurseries["fakes"].restarts == 1
