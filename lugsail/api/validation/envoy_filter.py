@@ -18,7 +18,12 @@ _OPERATION_TARGETS = {
     "REPLACE": ("NETWORK_FILTER", "HTTP_FILTER", "LISTENER_FILTER"),
 }
 _TARGET_KINDS = frozenset(
-    (("gateway.networking.k8s.io", "Gateway"), ("networking.istio.io", "ServiceEntry"), ("", "Service"))
+    (
+        ("gateway.networking.k8s.io", "Gateway"),
+        ("gateway.networking.k8s.io", "GatewayClass"),
+        ("networking.istio.io", "ServiceEntry"),
+        ("", "Service"),
+    )
 )
 
 

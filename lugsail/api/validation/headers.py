@@ -5,7 +5,11 @@ import re
 from lugsail.api.validation.place import Place
 from lugsail.api.virtual_service import HeaderOperations, Headers
 
-_NAME = re.compile(r"[-_A-Za-z0-9]+\Z")
+# RFC 9110 section 5.6.2, token.
+_NAME = re.compile(r"[-!#$%&'*+.^_`|~A-Za-z0-9]+\Z")
+_NAME_HINT = "letters, digits and !#$%&'*+-.^_`|~ are allowed"
+# RFC 9113 section 8.3: what a match may name though it is no header.
+_PSEUDO_HEADERS = frozenset((":method", ":scheme", ":authority", ":path", ":status"))
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _JWT_CLAIM = re.compile(r"@request\.auth\.claims(?:\.|\[)", re.IGNORECASE)
 _AUTHORITY_NAMES = frozenset((":authority", "host"))
@@ -20,14 +24,14 @@ def is_jwt_claim(name: str) -> bool:
 
 def check_matched_name(place: Place, name: str) -> None:
     """A header to match on."""
-    if not is_jwt_claim(name) and not _NAME.match(name):
-        place.fail(f"{name!r} is not a header name", "letters, digits, - and _ are allowed")
+    if not is_jwt_claim(name) and name not in _PSEUDO_HEADERS and not _NAME.match(name):
+        place.fail(f"{name!r} is not a header name", _NAME_HINT)
 
 
 def check_cors_name(place: Place, name: str) -> None:
     """A header that CORS allows or exposes; `*` is all."""
-    if name != "*" and not _NAME.match(name):
-        place.fail(f"{name!r} is not a header name", "letters, digits, - and _ are allowed")
+    if not _NAME.match(name):
+        place.fail(f"{name!r} is not a header name", _NAME_HINT)
 
 
 def check_value(place: Place, value: str) -> None:

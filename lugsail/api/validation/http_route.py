@@ -37,7 +37,8 @@ from lugsail.api.virtual_service import (
 DIRECT_BODY_LIMIT_BYTES = 1024 * 1024
 DIRECT_BODY_LARGE_BYTES = 100 * 1024
 
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"))
+# What CORS may allow.
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*"))
 # Envoy's x-envoy-retry-on and x-envoy-retry-grpc-on.
 RETRY_ON = frozenset(
     (

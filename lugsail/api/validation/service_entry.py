@@ -39,8 +39,8 @@ def check_service_entry(place: Place, resource: ServiceEntry) -> None:
             (place / "workloadSelector").fail("has no place beside endpoints", "keep one of the two")
         labels = spec.workload_selector.labels
         check_selector(place / "workloadSelector" / "labels", labels, "all workloads of the namespace are endpoints")
-        if spec.resolution not in ("STATIC", "DYNAMIC_DNS"):
-            (place / "workloadSelector").warn(f"has no place with resolution {spec.resolution}", "use STATIC")
+        if spec.resolution == "NONE":
+            (place / "workloadSelector").warn("has no place with resolution NONE", "use STATIC")
     _check_endpoints(place / "endpoints", spec)
     _check_shared_tcp_port(place, spec)
     check_export_to(place / "exportTo", spec.export_to, resource.namespace, nobody_allowed=True)

@@ -12,6 +12,7 @@ from lugsail.api.destination_rule import (
     TunnelSettings,
     WarmupConfiguration,
 )
+from lugsail.api.scalars import parse_duration
 from lugsail.api.validation.client_tls import check_client_tls
 from lugsail.api.validation.locality import check_locality_lb
 from lugsail.api.validation.names import fqdn_problem, is_ip
@@ -147,7 +148,9 @@ def _check_tcp_pool(place: Place, tcp: TCPSettings) -> None:
     check_not_negative(place / "maxConnections", tcp.max_connections)
     check_duration(place / "connectTimeout", tcp.connect_timeout)
     check_duration(place / "maxConnectionDuration", tcp.max_connection_duration)
-    check_duration(place / "idleTimeout", tcp.idle_timeout)
+    # 0s is meant: no timeout at all.
+    if tcp.idle_timeout is not None and parse_duration(tcp.idle_timeout) != 0:
+        check_duration(place / "idleTimeout", tcp.idle_timeout)
     if tcp.tcp_keepalive is not None:
         check_duration(place / "tcpKeepalive" / "time", tcp.tcp_keepalive.time)
         check_duration(place / "tcpKeepalive" / "interval", tcp.tcp_keepalive.interval)

@@ -65,7 +65,10 @@ def test_the_authority_is_set_once() -> None:
         ("@REQUEST.AUTH.CLAIMS[a]", True),
         ("", False),
         ("a b", False),
-        (":path", False),
+        (":path", True),
+        (":nothing", False),
+        ("a.b!", True),
+        ("a/b", False),
     ],
 )
 def test_matched_names(name: str, good: bool) -> None:

@@ -20,6 +20,7 @@ def refused(policy: str, *expected: tuple[str, str]) -> None:
         "loadBalancer: {consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: '1024'}}}",
         "connectionPool: {tcp: {maxConnections: 1, tcpKeepalive: {time: 2h, probes: 3}}}",
         "connectionPool: {http: {h2UpgradePolicy: UPGRADE}}",
+        "connectionPool: {tcp: {idleTimeout: 0s}}",
         "outlierDetection: {consecutive5xxErrors: 0, interval: 1s, maxEjectionPercent: 100}",
         "outlierDetection: {splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: 3}",
         "portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]",
@@ -85,7 +86,7 @@ def test_connection_pools() -> None:
         "connectionPool: {http: {http1MaxPendingRequests: -1, http2MaxRequests: -1, maxRequestsPerConnection: -1,"
         " maxRetries: -1, maxConcurrentStreams: -1, idleTimeout: 0s, useClientProtocol: true,"
         " h2UpgradePolicy: UPGRADE}, tcp: {maxConnections: -1, connectTimeout: 0s, maxConnectionDuration: 1us,"
-        " idleTimeout: 0s, tcpKeepalive: {time: 0s, interval: 0s}}}",
+        " idleTimeout: 1us, tcpKeepalive: {time: 0s, interval: 0s}}}",
         ("connectionPool.http.http1MaxPendingRequests", "negative"),
         ("connectionPool.http.http2MaxRequests", "negative"),
         ("connectionPool.http.maxRequestsPerConnection", "negative"),
