@@ -39,7 +39,7 @@ def text_of(report: dict[str, Any]) -> str:
 def datapath_section(part: dict[str, Any]) -> str:
     """The two proxies side by side."""
     ratio = part["ratio_python_to_envoy"]
-    rows = [("", "python", "envoy", "ratio")]
+    rows: list[tuple[str, ...]] = [("", "python", "envoy", "ratio")]
     for label, key, unit in DATAPATH_ROWS:
         values = [f"{part[proxy][key]:g} {unit}".rstrip() for proxy in ("python", "envoy")]
         rows.append((label, *values, f"{ratio[key]['median']:g}" if key in ratio else ""))
@@ -73,7 +73,7 @@ def footprint_section(part: dict[str, Any]) -> str:
 
 def push_section(part: dict[str, Any]) -> str:
     """Percentiles of the three times."""
-    rows = [("ms", "p50", "p99", "min", "max")]
+    rows: list[tuple[str, ...]] = [("ms", "p50", "p99", "min", "max")]
     for label, key in (
         ("write to ACK, each proxy", "ack_ms"),
         ("write to the last ACK", "slowest_ack_ms"),

@@ -7,9 +7,10 @@ ACCESS_LOG=true for a JSON line per request on stdout. SIGTERM and SIGINT let re
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import uvloop
 from aiohttp import web
@@ -44,7 +45,7 @@ class JsonAccessLogger(AbstractAccessLogger):
 def add_client(app: web.Application) -> None:
     """Give the application a Client for as long as it runs, as `app[CLIENT]`."""
 
-    async def with_client(app: web.Application):
+    async def with_client(app: web.Application) -> AsyncIterator[None]:
         client = Client()
         app[CLIENT] = client
         yield
@@ -81,7 +82,7 @@ def run(
             print=None,
             shutdown_timeout=DRAIN_S,
             access_log_class=JsonAccessLogger,
-            access_log=web.access_logger if is_on(env, "ACCESS_LOG") else None,
+            access_log=logging.getLogger(name) if is_on(env, "ACCESS_LOG") else None,
         )
     except OSError as error:
         print(f"{name}: cannot listen on {address}:{number}: {error.strerror or error}", file=sys.stderr)
