@@ -104,18 +104,17 @@ class RequestRecorder:
 
 
 class ConnectionRecorder:
-    """Counts plain TCP connections: `opened` when the upstream is chosen, `closed` at the end, with the bytes."""
+    """Counts plain TCP connections when they have ended, with their bytes."""
 
     def __init__(self, stats: Stats, local: LocalWorkload, reporter: Reporter | None = None) -> None:
         self._stats = stats
         self._local = local
         self._reporter = reporter
 
-    def opened(self, info: StreamInfo) -> None:
-        self._stats.counter("istio_tcp_connections_opened_total", self._labels(info)).value += 1
-
-    def closed(self, info: StreamInfo) -> None:
+    def record(self, info: StreamInfo) -> None:
+        """Count one connection; its destination is only certain now, so that "opened" is counted now too."""
         labels = self._labels(info)
+        self._stats.counter("istio_tcp_connections_opened_total", labels).value += 1
         self._stats.counter("istio_tcp_connections_closed_total", labels).value += 1
         self._stats.counter("istio_tcp_sent_bytes_total", labels).value += info.bytes_sent
         self._stats.counter("istio_tcp_received_bytes_total", labels).value += info.bytes_received

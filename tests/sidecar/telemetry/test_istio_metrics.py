@@ -160,8 +160,7 @@ def test_connections() -> None:
     stats = Stats()
     recorder = ConnectionRecorder(stats, HERE)
     info = request()
-    recorder.opened(info)
-    recorder.closed(info)
+    recorder.record(info)
     totals = {counter.name: counter.value for counter in stats.counters() if counter.name.startswith("istio_")}
     assert totals == {
         "istio_tcp_connections_opened_total": 1,
