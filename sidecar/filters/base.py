@@ -76,6 +76,10 @@ class HttpFilter:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def acts_with(self, route_config: Any) -> bool:
+        """Whether there is anything to do on routes with this setting; asked once per route, not per request."""
+        return True
+
     def on_request(self, stream: FilterStream) -> LocalReply | Pause | None:
         """Called with the whole request head."""
         return None

@@ -63,6 +63,10 @@ class CorsFilter(HttpFilter):
 
     __slots__ = ()
 
+    def acts_with(self, route_config: Any) -> bool:
+        """Whether such routes have a policy."""
+        return route_config is not None and route_config is not DISABLED
+
     def on_request(self, stream: FilterStream) -> LocalReply | None:
         """The answer to a preflight request, or nothing."""
         policy = stream.route_config(self.name)

@@ -45,6 +45,11 @@ class FaultFilter(HttpFilter):
         super().__init__(name)
         self._settings = settings
 
+    def acts_with(self, route_config: Any) -> bool:
+        """Whether delays or aborts may happen on such routes."""
+        settings = self._settings if route_config is None else route_config
+        return settings is not DISABLED and bool(settings.delay_share or settings.abort_share)
+
     def on_request(self, stream: FilterStream) -> LocalReply | Pause | None:
         """A pause for the delay, an abort, or nothing."""
         settings = stream.route_config(self.name)

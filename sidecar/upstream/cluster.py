@@ -5,20 +5,41 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any
+from random import random
+from typing import Any, Protocol
 
 from sidecar.config.clusters import Cluster, Thresholds, UpstreamTls
 from sidecar.config.endpoints import Endpoint, Endpoints
 from sidecar.telemetry.stats import Stats
-from sidecar.timers import TimerWheel
+from sidecar.timers import NS_PER_MS, TimerWheel
+from sidecar.upstream.circuit_breaker import allows_retry
 from sidecar.upstream.cluster_stats import ClusterStats
+from sidecar.upstream.connection import CONNECT_FAILURE, CONNECT_TIMEOUT
 from sidecar.upstream.host import Host
+from sidecar.upstream.load_balancer import LoadBalancer
+from sidecar.upstream.outlier_detection import OutlierDetector
 from sidecar.upstream.pool import HostPool
 from sidecar.upstream.tls import client_context, names_match
 
 #: ORIGINAL_DST hosts that nobody used for so long are forgotten (Envoy: cleanup_interval).
 _ORIGINAL_DST_CLEANUP_MS = 5_000.0
 _MAX_ORIGINAL_DST_HOSTS = 4096
+
+
+class PickContext(Protocol):
+    """What choosing a host may depend on."""
+
+    tried: list[Host] | None
+    original_destination: tuple[str, int] | None
+
+    def request_hash(self) -> int | None:
+        """The hash of the route's hash policies."""
+
+    def host_attempts(self) -> int:
+        """How often a retry may pick again to avoid a host it tried."""
+
+    def header(self, name: bytes) -> bytes | None:
+        """A request header."""
 
 
 class ClusterRuntime:
@@ -29,10 +50,12 @@ class ClusterRuntime:
         "_cleanup",
         "_contexts",
         "_original",
+        "_outlier_tick",
         "balancer",
         "config",
         "endpoints",
         "hosts",
+        "hashing",
         "limits",
         "loop",
         "name",
@@ -56,8 +79,13 @@ class ClusterRuntime:
         self._original: dict[str, Host] = {}
         self._contexts: dict[int, ssl.SSLContext] = {}
         self._cleanup = wheel.deadline(self._forget_original)
-        self.outlier: Any = None
-        self.balancer: Any = None
+        self._outlier_tick = wheel.deadline(self._tick_outlier)
+        self.balancer = LoadBalancer(config.lb)
+        self.hashing = config.lb.kind in ("ring_hash", "maglev")
+        self.outlier: OutlierDetector | None = None
+        if config.outlier is not None:
+            self.outlier = OutlierDetector(config.outlier, random)
+            self._outlier_tick.after(config.outlier.interval_ms)
 
     def update_endpoints(self, endpoints: Endpoints) -> None:
         """Take a new assignment. Hosts whose address stays keep their connections and counts; others drain."""
@@ -88,6 +116,8 @@ class ClusterRuntime:
 
     def refresh(self) -> None:
         """Health or membership changed: tell the balancer."""
+        if self.outlier is not None:
+            self.outlier.update(self.hosts)
         self.stats.membership_healthy.value = sum(host.healthy for host in self.hosts)
         self.balancer.update(self.hosts, self.endpoints)
 
@@ -106,6 +136,59 @@ class ClusterRuntime:
                 self._cleanup.after(_ORIGINAL_DST_CLEANUP_MS)
         return host
 
+    def pick(self, context: PickContext) -> Host | None:
+        """The host for a request; None where no host may take it."""
+        if self.config.type == "original_dst":
+            return self._pick_original(context)
+        request_hash = context.request_hash() if self.hashing else None
+        tried = context.tried
+        if tried is None:
+            return self.balancer.pick(random, request_hash)
+        attempts = context.host_attempts()
+        return self.balancer.pick(random, request_hash, tried if attempts else (), attempts)
+
+    def pick_any(self) -> Host | None:
+        """A host for something that is no routed request (mirrors)."""
+        return self.balancer.pick(random)
+
+    def _pick_original(self, context: PickContext) -> Host | None:
+        lb = self.config.lb
+        destination = context.original_destination
+        if lb.address_header is not None:
+            ip, _, port_text = (context.header(lb.address_header) or b"").decode("latin-1").rpartition(":")
+            if ip and port_text.isdigit():
+                destination = (ip.strip("[]"), int(port_text))
+        if destination is None:
+            return None
+        return self.original_host(destination[0], lb.port_override or destination[1])
+
+    def may_retry(self) -> bool:
+        """Whether the circuit breaker lets one more retry run."""
+        stats = self.stats
+        return allows_retry(
+            self.limits, self.retries_active, int(stats.rq_active.value), int(stats.rq_pending_active.value)
+        )
+
+    def on_status(self, host: Host, status: int) -> None:
+        """Outlier detection: a response, or a failure that stands for one. Only called where `outlier` is set."""
+        assert self.outlier is not None
+        if self.outlier.on_status(host, status, self.wheel.now_ns() / NS_PER_MS):
+            self.refresh()
+
+    def on_reset(self, host: Host, reason: int) -> None:
+        """Outlier detection: an attempt without a response."""
+        assert self.outlier is not None
+        now_ms = self.wheel.now_ns() / NS_PER_MS
+        local = reason in (CONNECT_FAILURE, CONNECT_TIMEOUT)
+        if self.outlier.on_local_failure(host, now_ms) if local else self.outlier.on_status(host, 502, now_ms):
+            self.refresh()
+
+    def _tick_outlier(self) -> None:
+        assert self.outlier is not None
+        if self.outlier.tick(self.wheel.now_ns() / NS_PER_MS):
+            self.refresh()
+        self._outlier_tick.after(self.outlier.config.interval_ms)
+
     def _forget_original(self) -> None:
         for key, host in list(self._original.items()):
             if host.pool.unused:
@@ -120,6 +203,7 @@ class ClusterRuntime:
         for host in (*self.hosts, *self._original.values()):
             host.pool.drain()
         self._cleanup.clear()
+        self._outlier_tick.clear()
 
     async def open(self, host: Host, factory: Callable[[], asyncio.Protocol]) -> None:
         """Connect to a host within the connect timeout. Raises TimeoutError, ssl.SSLError or another OSError."""

@@ -7,7 +7,7 @@ and end together, and becomes one write downstream.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from sidecar.codec.headers import Headers, ResponseHeaders
 from sidecar.codec.http1 import UNTIL_CLOSE, MalformedMessage, ResponseReader
@@ -101,10 +101,9 @@ class UpstreamConnection(ResponseReader, asyncio.Protocol):
         self.init_reader(options.max_response_headers_bytes, options.max_headers_count)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by type
         limit = self.pool.cluster.config.buffer_limit_bytes
-        transport.set_write_buffer_limits(high=limit or 65536)
+        self.transport.set_write_buffer_limits(high=limit or 65536)
         name = transport.get_extra_info("sockname")
         if isinstance(name, tuple):
             self.local_address = f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"

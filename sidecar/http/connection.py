@@ -1,0 +1,345 @@
+"""One downstream HTTP/1.1 connection: reads requests, answers them in order, and knows when to close."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from time import monotonic_ns
+from typing import TYPE_CHECKING, cast
+
+from sidecar.codec.headers import RequestHeaders, ResponseHeaders
+from sidecar.codec.http1 import MalformedMessage, RequestReader, encode_response
+from sidecar.http.stream import Stream
+from sidecar.telemetry import response_flags as flag
+from sidecar.timers import Deadline
+from sidecar.upstream.connection import UpstreamConnection
+from sidecar.upstream.relay import ClosingOnce, join
+
+if TYPE_CHECKING:
+    from sidecar.http.connection_manager import HttpManager
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class ServerConnection(RequestReader, asyncio.Protocol):
+    """`current` is the stream being served, `_queue` holds pipelined ones behind it, `_reading` the one coming in.
+
+    It lends its deadlines to the stream it serves (`request`, `attempt`, `stream_idle`), see sidecar/timers.py.
+    """
+
+    __slots__ = (
+        "_head_deadline",
+        "_held",
+        "_idle",
+        "_queue",
+        "_reading",
+        "_requests",
+        "_upgrade_tail",
+        "_working",
+        "attempt",
+        "closing",
+        "current",
+        "draining",
+        "local_address",
+        "manager",
+        "original_destination",
+        "remote_address",
+        "request",
+        "server_name",
+        "stream_idle",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, manager: HttpManager, server_name: str = "") -> None:
+        self.manager = manager
+        self.server_name = server_name
+        self.current: Stream | None = None
+        self.draining = False
+        self.closing = False
+        self.local_address = ""
+        self.remote_address = ""
+        self.original_destination: tuple[str, int] | None = None
+        self._queue: deque[Stream] = deque()
+        self._reading: Stream | None = None
+        self._requests = 0
+        self._working = False
+        self._held = False
+        self._upgrade_tail = b""
+        wheel = manager.clusters.wheel
+        self.request = wheel.deadline(self._on_request_timeout)
+        self.attempt = wheel.deadline(self._on_attempt_timeout)
+        self.stream_idle = wheel.deadline(self._on_stream_idle)
+        self._idle = wheel.deadline(self._on_idle)
+        self._head_deadline: Deadline | None = None
+        config = manager.config
+        self.init_reader(config.max_request_headers_bytes, config.max_headers_count)
+
+    # ---- asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by type
+        self.remote_address = _address(transport.get_extra_info("peername"))
+        local = transport.get_extra_info("sockname")
+        self.local_address = _address(local)
+        if self.original_destination is None and isinstance(local, tuple):
+            self.original_destination = (local[0], local[1])
+        self.manager.opened(self)
+        self._watch_idle()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closing = True
+        self.parser = None
+        for deadline in (self.request, self.attempt, self.stream_idle, self._idle):
+            deadline.clear()
+        if self._head_deadline is not None:
+            self._head_deadline.clear()
+        current, self.current = self.current, None
+        if current is not None:
+            self.manager.stats.cx_destroy_remote_active_rq.value += 1
+            current.client_gone()
+        for stream in self._queue:
+            stream.client_gone()
+        self._queue.clear()
+        self.manager.closed(self)
+
+    def eof_received(self) -> bool:
+        # As Envoy: who closes for writing before its answer is there is gone.
+        return False
+
+    def pause_writing(self) -> None:
+        upstream = self.current.upstream if self.current is not None else None
+        if upstream is not None:
+            upstream.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        upstream = self.current.upstream if self.current is not None else None
+        if upstream is not None:
+            upstream.transport.resume_reading()
+
+    # ---- the reader's calls
+
+    def request_head(self, headers: RequestHeaders) -> None:
+        self._idle.at_ns = 0
+        stream = Stream(self, headers)
+        self._reading = stream
+        self._requests += 1
+        self.manager.began(stream)
+        if self.current is None:
+            self.current = stream
+        else:
+            self._queue.append(stream)
+
+    def on_body(self, data: bytes) -> None:
+        """llhttp: a piece of the body."""
+        self.body_bytes += len(data)
+        self._reading.request_data(data)  # type: ignore[union-attr]
+
+    def on_message_complete(self) -> None:
+        """llhttp: the request is whole."""
+        stream = self._reading
+        trailers = self.end_request()
+        self._reading = None
+        stream.request_complete = True  # type: ignore[union-attr]
+        if trailers is not None:
+            stream.request_trailers = trailers  # type: ignore[union-attr]
+
+    def upgraded(self, rest: bytes) -> None:
+        """llhttp stops after a request to upgrade: what follows is the tunnel's, should there be one."""
+        self._upgrade_tail = rest
+
+    def fed(self) -> None:
+        if self.current is not None:
+            self.work()
+        elif self.headers is not None:
+            self._watch_head()
+
+    def refused(self, error: MalformedMessage) -> None:
+        self.manager.stats.cx_protocol_error.value += 1
+        if error.status == 431:
+            self.manager.stats.rq_too_large.value += 1
+        reading = self._reading
+        if self.current is not None and self.current is not reading:
+            self.draining = True  # the answers before this one still go out; the bad request closes behind them
+            return
+        if reading is not None and (reading.response_started or reading.started):
+            reading.info.response_flags |= flag.DOWNSTREAM_PROTOCOL_ERROR
+            reading.stop_waiting()
+            reading.cancel_upstream()
+            if reading.response_started:
+                reading.reset_downstream(error.details)
+                return
+        self.manager.refuse(self, error)
+        self.current = None
+        self.finish_closing()
+
+    # ---- serving
+
+    def work(self) -> None:
+        """Serve what can be served: the current stream, and those behind it that can be answered at once."""
+        if self._working:
+            return
+        self._working = True
+        try:
+            stream = self.current
+            while stream is not None:
+                if not stream.started:
+                    stream.started = True
+                    self.manager.serve(stream)
+                elif stream.routed:
+                    stream.request_progress()
+                if self.current is stream:
+                    break
+                stream = self.current
+        finally:
+            self._working = False
+        if self._queue and not self._held:
+            self.hold(True)
+
+    def ended(self, stream: Stream, abort: bool) -> None:
+        """The stream's response is out."""
+        self.stream_idle.at_ns = 0
+        if abort:
+            self.closing = True
+            self.current = None
+            self.transport.abort()
+            return
+        if stream.close:
+            self.current = None
+            self._queue.clear()
+            self.finish_closing()
+            return
+        if self._queue:
+            self.current = self._queue.popleft()
+            if not self._working:
+                self.work()
+            return
+        self.current = None
+        if self._held:
+            self.hold(False)
+        if self.draining:
+            self.finish_closing()
+            return
+        idle_ns = self.manager.idle_ns
+        if idle_ns:
+            idle = self._idle
+            idle.at_ns = stream.info.end_ns + idle_ns
+            if not idle.armed_tick:
+                idle.set(idle.at_ns)
+
+    def finish_closing(self) -> None:
+        """Close so that the answer arrives: a client that is still sending gets time to read it (delayed close)."""
+        if self.closing:
+            return
+        self.closing = True
+        busy = self._reading is not None or self.parser is None
+        self.parser = None
+        delay_ms = self.manager.config.delayed_close_timeout_ms
+        if busy and delay_ms and self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
+            self.manager.clusters.wheel.call_after(delay_ms, self.transport.close)
+        else:
+            self.transport.close()
+
+    def hold(self, hold: bool) -> None:
+        """Stop or go on reading from the client."""
+        if hold == self._held or self.transport.is_closing():
+            return
+        if not hold and self._queue:
+            return
+        self._held = hold
+        if hold:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def drain(self) -> None:
+        """Close after the present request, or now."""
+        self.draining = True
+        if self.current is None and not self.closing:
+            self.manager.stats.cx_drain_close.value += 1
+            self.finish_closing()
+
+    @property
+    def last_request(self) -> bool:
+        """Whether max_requests_per_connection is reached."""
+        limit = self.manager.config.max_requests_per_connection
+        return limit is not None and self._requests >= limit
+
+    def send_continue(self) -> None:
+        """100 Continue, where the proxy itself gives it."""
+        self.transport.write(_CONTINUE)
+
+    def send_refusal(self, headers: ResponseHeaders, body: bytes) -> None:
+        """The answer to something that was no request."""
+        self.transport.write(encode_response(headers) + body)
+
+    def tunnel(self, stream: Stream, upstream: UpstreamConnection, head: bytes, rest: bytes) -> None:
+        """After 101: bytes go both ways until either side closes; then the request ends."""
+        self.parser = None
+        self.closing = True
+        self.current = None
+        self.manager.stats.cx_upgrades_total.value += 1
+        for deadline in (self.request, self.attempt, self.stream_idle, self._idle):
+            deadline.clear()
+
+        def closed(by_downstream: bool, error: Exception | None) -> None:
+            info = stream.info
+            info.bytes_received += counter.received
+            info.bytes_sent += counter.sent
+            info.end_ns = monotonic_ns()
+            stream.finished = True
+            self.manager.ended(stream)
+            self.manager.closed(self)
+
+        counter = ClosingOnce(closed)
+        self.transport.write(head + rest)
+        counter.sent += len(rest)
+        tail, self._upgrade_tail = self._upgrade_tail, b""
+        if tail:
+            upstream.transport.write(tail)
+            counter.received += len(tail)
+        join(counter, self.transport, upstream.transport)
+
+    # ---- deadlines
+
+    def _watch_idle(self) -> None:
+        if self.manager.idle_ns:
+            self._idle.set(monotonic_ns() + self.manager.idle_ns)
+
+    def _watch_head(self) -> None:
+        timeout_ms = self.manager.config.request_headers_timeout_ms
+        if timeout_ms and self._head_deadline is None:
+            self._head_deadline = self.manager.clusters.wheel.deadline(self._on_head_timeout)
+        if self._head_deadline is not None and timeout_ms and not self._head_deadline.at_ns:
+            self._head_deadline.after(timeout_ms)
+
+    def _on_head_timeout(self) -> None:
+        if self.headers is not None and not self.in_body and not self.closing:
+            self.manager.stats.rq_header_timeout.value += 1
+            self.refused(MalformedMessage("the head took too long", 408, "request_header_timeout"))
+
+    def _on_request_timeout(self) -> None:
+        if self.current is not None:
+            self.current.on_request_timeout()
+
+    def _on_attempt_timeout(self) -> None:
+        if self.current is not None:
+            self.current.on_attempt_timeout()
+
+    def _on_stream_idle(self) -> None:
+        if self.current is not None:
+            self.current.on_idle()
+
+    def _on_idle(self) -> None:
+        if self.current is None and not self.closing:
+            self.manager.stats.cx_idle_timeout.value += 1
+            self.finish_closing()
+
+
+def _address(name: object) -> str:
+    """`ip:port` of a socket name, `[ip]:port` for IPv6; a Unix socket's path."""
+    if isinstance(name, tuple):
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+    return str(name or "")

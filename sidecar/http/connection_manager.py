@@ -1,0 +1,290 @@
+"""The HTTP connection manager: what every request of a filter chain goes through before the router, and after it.
+
+One instance serves all connections of a filter chain; a changed listener makes a new one, and connections keep theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import random
+from time import gmtime, strftime, time
+
+from sidecar.codec.headers import ResponseHeaders
+from sidecar.codec.http1 import MalformedMessage
+from sidecar.config.listeners import HttpConnectionManager
+from sidecar.config.routes import Route
+from sidecar.filters.base import HttpFilter, LocalReply
+from sidecar.http.connection import ServerConnection
+from sidecar.http.path import escaped_slashes, is_plain, merge_slashes, normalize
+from sidecar.http.request_headers import SPECIAL, treat_edge, treat_special
+from sidecar.http.request_id import RequestIds
+from sidecar.http.route_tables import RouteSlot
+from sidecar.http.stats import HttpStats
+from sidecar.http.stream import Stream
+from sidecar.telemetry import response_flags as flag
+from sidecar.telemetry.stats import Stats
+from sidecar.telemetry.stream_info import StreamInfo
+from sidecar.timers import NS_PER_MS
+from sidecar.upstream.cluster_manager import ClusterManager
+
+#: Told of every request that ended: access logs, metrics.
+Recorder = Callable[[StreamInfo], None]
+
+_MAX_REMEMBERED_ROUTES = 4096
+
+
+class HttpManager:
+    """See the module. Attributes that the hot path reads are unpacked from `config` once."""
+
+    __slots__ = (
+        "_date",
+        "_date_second",
+        "_filters_of",
+        "_generate_id",
+        "_ids",
+        "_normalizes",
+        "_recorders",
+        "append_server",
+        "clusters",
+        "config",
+        "connections",
+        "decorate_response",
+        "idle_ns",
+        "overwrite_server",
+        "random",
+        "routes",
+        "server_name",
+        "stats",
+        "suppress_envoy_headers",
+    )
+
+    def __init__(
+        self,
+        config: HttpConnectionManager,
+        routes: RouteSlot,
+        clusters: ClusterManager,
+        stats: Stats,
+        recorders: Sequence[Recorder] = (),
+    ) -> None:
+        self.config = config
+        self.routes = routes
+        self.clusters = clusters
+        self.stats = HttpStats(stats, config.stat_prefix)
+        self.connections: set[ServerConnection] = set()
+        self.random = random
+        self.server_name = config.server_name
+        self.overwrite_server = config.server_header == "overwrite"
+        self.append_server = config.server_header == "append_if_absent"
+        self.decorate_response = bool(config.always_set_request_id_in_response or config.via)
+        self.suppress_envoy_headers = config.suppress_envoy_headers
+        self.idle_ns = int(config.idle_timeout_ms * NS_PER_MS) if config.idle_timeout_ms else 0
+        self._generate_id = config.generate_request_id
+        self._ids = RequestIds()
+        self._normalizes = config.normalize_path or config.merge_slashes or config.escaped_slashes != "keep"
+        self._recorders = tuple(recorders)
+        self._filters_of: dict[Route, tuple[HttpFilter, ...]] = {}
+        self._date = b""
+        self._date_second = 0
+
+    # ---- connections
+
+    def opened(self, connection: ServerConnection) -> None:
+        self.connections.add(connection)
+        stats = self.stats
+        stats.cx_total.value += 1
+        stats.cx_http1_total.value += 1
+        stats.cx_active.value += 1
+        limit_ms = self.config.max_connection_duration_ms
+        if limit_ms:
+            self.clusters.wheel.call_after(limit_ms, lambda: self._too_old(connection))
+
+    def closed(self, connection: ServerConnection) -> None:
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self.stats.cx_destroy.value += 1
+            self.stats.cx_active.value -= 1
+
+    def _too_old(self, connection: ServerConnection) -> None:
+        if connection in self.connections and not connection.closing:
+            self.stats.cx_max_duration_reached.value += 1
+            connection.drain()
+
+    def drain(self, now: bool = False) -> None:
+        """Every connection closes after its present or next request; with `now`, idle ones at once.
+
+        An idle connection may be about to be used: closing it costs somebody a request, so it is not the first choice.
+        """
+        for connection in list(self.connections):
+            if now:
+                connection.drain()
+            else:
+                connection.draining = True
+
+    def close(self) -> None:
+        """Close what is left after draining."""
+        for connection in list(self.connections):
+            connection.transport.close()
+
+    # ---- requests
+
+    def began(self, stream: Stream) -> None:
+        """A request's head is there."""
+        stats = self.stats
+        stats.rq_total.value += 1
+        stats.rq_active.value += 1
+
+    def serve(self, stream: Stream) -> None:
+        """From the request's head to the router."""
+        request = stream.request
+        stream.route = None
+        config = self.config
+        if not SPECIAL.isdisjoint(request) and self._special(stream):
+            return
+        if stream.http_10 and not config.accept_http_10:
+            stream.close = True
+            stream.reply(LocalReply(426, b"", "low_version"))
+            return
+        edge = config.use_remote_address
+        if edge:
+            self._edge(stream)
+        elif b"x-forwarded-proto" not in request:
+            request[b"x-forwarded-proto"] = request.scheme
+        if self._generate_id and (b"x-request-id" not in request or (edge and not config.preserve_external_request_id)):
+            request.set(b"x-request-id", self._ids.next())
+        if self._normalizes and not is_plain(request.path) and not self._normalize(stream):
+            return
+        if b"#" in request.path or not request.path:
+            stream.reply(LocalReply(400 if request.path else 404, b"", "path_normalization_failed"))
+            return
+        table = self.routes.table
+        route = table.match(request, random()) if table is not None else None
+        stream.route = route
+        stream.info.route = route
+        timeout_ms = config.stream_idle_timeout_ms
+        if route is not None and route.action is not None and route.action.idle_timeout_ms is not None:
+            timeout_ms = route.action.idle_timeout_ms
+        if timeout_ms:
+            stream.arm_idle(timeout_ms)
+        if stream.connection.last_request:
+            stream.close = True
+        filters = self._route_filters(route)
+        if filters:
+            stream.run_filters(filters)
+        else:
+            stream.forward()
+
+    def _route_filters(self, route: Route | None) -> tuple[HttpFilter, ...]:
+        """The filters that have something to do on this route; found once per route."""
+        if route is None:
+            return tuple(one for one in self.config.http_filters if one.acts_with(None))
+        filters = self._filters_of.get(route)
+        if filters is None:
+            if len(self._filters_of) >= _MAX_REMEMBERED_ROUTES:
+                self._filters_of.clear()
+            filters = tuple(one for one in self.config.http_filters if one.acts_with(route.filter_configs.get(one.name)))
+            self._filters_of[route] = filters
+        return filters
+
+    def _special(self, stream: Stream) -> bool:
+        """Headers that want treatment; answers whether the request was answered already."""
+        request = stream.request
+        upgrading = False
+        if stream.upgrading:
+            kind = request.get(b"upgrade", b"").lower()
+            if kind in self.config.upgrades:
+                upgrading = True
+            elif kind != b"h2c":
+                stream.upgrading = False
+                stream.close = True
+                stream.reply(LocalReply(403, b"", "upgrade_failed"))
+                return True
+        stream.upgrading = upgrading
+        stream.client_settings = treat_special(request, self.config, upgrading)
+        expect = request.get(b"expect")
+        if expect is not None and not self.config.proxy_100_continue and expect.lower() == b"100-continue":
+            request.remove(b"expect")
+            stream.connection.send_continue()
+        return False
+
+    def _edge(self, stream: Stream) -> None:
+        remote = stream.info.downstream_remote_address.rpartition(":")[0].strip("[]")
+        local = stream.info.downstream_local_address.rpartition(":")[0].strip("[]")
+        treat_edge(stream.request, self.config, remote, local)
+
+    def _normalize(self, stream: Stream) -> bool:
+        config, request = self.config, stream.request
+        path, verdict = escaped_slashes(request.path, config.escaped_slashes)
+        if verdict == "reject":
+            stream.reply(LocalReply(400, b"", "path_normalization_failed"))
+            return False
+        if config.normalize_path and path[:1] == b"/":
+            normal = normalize(path)
+            if normal is None:
+                stream.reply(LocalReply(400, b"", "path_normalization_failed"))
+                return False
+            path = normal
+        if config.merge_slashes:
+            path = merge_slashes(path)
+        if verdict == "redirect":
+            stream.reply(LocalReply(307, b"", "path_normalization_failed", 0, ((b"location", path),)))
+            return False
+        request.path = path
+        return True
+
+    def decorate(self, stream: Stream, headers: ResponseHeaders) -> None:
+        """Response headers that few configurations ask for."""
+        config = self.config
+        if config.always_set_request_id_in_response:
+            request_id = stream.request.get(b"x-request-id")
+            if request_id is not None:
+                headers.set(b"x-request-id", request_id)
+        if config.via:
+            headers.add(b"via", config.via)
+
+    def ended(self, stream: Stream) -> None:
+        """A request is over: count it, log it."""
+        stats = self.stats
+        info = stream.info
+        stats.rq_active.value -= 1
+        stats.rq_completed.value += 1
+        if info.response_code:
+            stats.codes[info.response_code][1].value += 1
+        stats.rq_time.record((info.end_ns - info.start_ns) / NS_PER_MS)
+        for record in self._recorders:
+            record(info)
+
+    def refuse(self, connection: ServerConnection, error: MalformedMessage) -> None:
+        """Answer bytes that were no request, and log them as Envoy does."""
+        info = StreamInfo(time(), self.clusters.wheel.now_ns())
+        info.downstream_remote_address = connection.remote_address
+        info.downstream_local_address = connection.local_address
+        info.response_flags = flag.DOWNSTREAM_PROTOCOL_ERROR
+        info.response_code = error.status
+        info.response_code_details = error.details
+        headers = ResponseHeaders(error.status)
+        body = _REFUSALS.get(error.status, b"Bad Request")
+        headers[b"content-length"] = b"%d" % len(body)
+        headers[b"content-type"] = b"text/plain"
+        headers[b"connection"] = b"close"
+        info.response_headers = headers
+        info.bytes_sent = len(body)
+        info.end_ns = info.start_ns
+        connection.send_refusal(headers, body)
+        for record in self._recorders:
+            record(info)
+
+    def date(self) -> bytes:
+        """The Date header (RFC 9110 5.6.7), made once a second."""
+        second = int(time())
+        if second != self._date_second:
+            self._date_second = second
+            self._date = strftime("%a, %d %b %Y %H:%M:%S GMT", gmtime(second)).encode()
+        return self._date
+
+
+_REFUSALS = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    431: b"Request Header Fields Too Large",
+    501: b"Not Implemented",
+}

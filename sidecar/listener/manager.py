@@ -1,0 +1,347 @@
+"""All listeners of the proxy: takes LDS updates, waits for routes, binds sockets, drains what goes.
+
+A listener whose addresses stay keeps its sockets: only the filter chains behind them are swapped. A listener that can
+not be bound is an error text (the NACK), and what was there before goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping, Sequence
+
+from sidecar.config.listeners import AccessLog, FilterChain, Listener
+from sidecar.http.connection_manager import HttpManager
+from sidecar.http.route_tables import RouteSlot, RouteTables
+from sidecar.listener.dispatcher import ChainManager, Dispatcher, make_connection
+from sidecar.listener.filter_chain_match import needs
+from sidecar.network.tcp_proxy import TcpProxyManager
+from sidecar.router.match import RouteTable
+from sidecar.telemetry.access_log import AccessLogWriters, compile_format, compile_json
+from sidecar.telemetry.stats import Stats
+from sidecar.telemetry.stream_info import StreamInfo
+from sidecar.upstream.cluster_manager import ClusterManager
+
+Recorder = Callable[[StreamInfo], None]
+
+#: How long connections of a replaced or removed filter chain may go on (Envoy: drain_time, there 600 s).
+DRAIN_TIMEOUT_MS = 30_000.0
+DEFAULT_MAX_CONNECTIONS = 50_000
+
+
+class RuntimeListener:
+    """One listener: its filter chains, made ready, and its sockets once it is bound."""
+
+    __slots__ = ("_owner", "chains", "config", "cx_total", "managers", "needs", "no_match", "only", "servers", "sockets")
+
+    def __init__(self, owner: ListenerManager, config: Listener, stats: Stats) -> None:
+        self._owner = owner
+        self.config = config
+        self.sockets: list[socket.socket] = []
+        self.servers: list[asyncio.Server] = []
+        self.chains: Sequence[FilterChain] = config.filter_chains
+        self.managers: dict[FilterChain, ChainManager] = {}
+        every = [*config.filter_chains, *([config.default_filter_chain] if config.default_filter_chain else [])]
+        for chain in every:
+            self.managers[chain] = owner.build_chain(config, chain)
+        wanted = needs(every)
+        kinds = {one.kind for one in config.listener_filters}
+        self.needs = wanted if "tls_inspector" in kinds or "http_inspector" in kinds else frozenset()
+        plain = len(every) == 1 and not wanted and not config.use_original_dst and "original_dst" not in kinds
+        match = every[0].match if plain else None
+        unconditional = match is not None and not (
+            match.destination_port is not None
+            or match.destination_networks
+            or match.direct_source_networks
+            or match.source_networks
+            or match.source_ports
+            or match.source_type != "any"
+        )
+        #: The manager of every connection, where no chain needs to be chosen.
+        self.only: ChainManager | None = self.managers[every[0]] if unconditional else None
+        prefix = f"listener.{config.stat_prefix or _stat_address(config)}."
+        self.cx_total = stats.counter(prefix + "downstream_cx_total")
+        self.no_match = stats.counter(prefix + "no_filter_chain_match")
+
+    def drain(self, now: bool) -> None:
+        """Let connections end."""
+        for manager in self.managers.values():
+            manager.drain(now)
+
+    def close(self) -> None:
+        """Cut what is left."""
+        for manager in self.managers.values():
+            manager.close()
+
+
+class Acceptor:
+    """The protocol factory of one bound listener; `target` is swapped by updates."""
+
+    __slots__ = ("_owner", "target")
+
+    def __init__(self, owner: ListenerManager, target: RuntimeListener) -> None:
+        self._owner = owner
+        self.target = target
+
+    def __call__(self) -> asyncio.Protocol:
+        target = self.target
+        target.cx_total.value += 1
+        if self._owner.is_full():
+            return _Refusal()
+        only = target.only
+        if only is None:
+            return Dispatcher(self._owner, target)
+        return make_connection(only)
+
+
+class _Refusal(asyncio.Protocol):
+    """Closes at once: the proxy has all the connections it takes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+class ListenerManager:
+    """See the module. `recorders` are told of every HTTP request, `tcp_recorders` of every TCP connection that ended."""
+
+    def __init__(
+        self,
+        stats: Stats,
+        clusters: ClusterManager,
+        routes: RouteTables,
+        logs: AccessLogWriters,
+        recorders: Sequence[Recorder] = (),
+        tcp_recorders: Sequence[Recorder] = (),
+        max_connections: int = DEFAULT_MAX_CONNECTIONS,
+    ) -> None:
+        self._stats = stats
+        self._loop = clusters.loop
+        self.clusters = clusters
+        self._routes = routes
+        self._logs = logs
+        self._recorders = tuple(recorders)
+        self._tcp_recorders = tuple(tcp_recorders)
+        self._max_connections = max_connections
+        self._acceptors: dict[str, Acceptor] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._retired: set[RuntimeListener] = set()
+        self.active: dict[str, RuntimeListener] = {}
+        self.warming: dict[str, RuntimeListener] = {}
+        self._added = stats.counter("listener_manager.listener_added")
+        self._modified = stats.counter("listener_manager.listener_modified")
+        self._removed = stats.counter("listener_manager.listener_removed")
+        self._success = stats.counter("listener_manager.listener_create_success")
+        self._failure = stats.counter("listener_manager.listener_create_failure")
+        self._active_gauge = stats.gauge("listener_manager.total_listeners_active")
+        self._warming_gauge = stats.gauge("listener_manager.total_listeners_warming")
+
+    # ---- updates
+
+    def update(
+        self, updated: Mapping[str, Listener], removed: set[str] | frozenset[str] = frozenset()
+    ) -> dict[str, str]:
+        """Add or change listeners, drop others. Answers name → why, for those that could not be."""
+        errors: dict[str, str] = {}
+        for name in removed:
+            self._remove(name)
+        for name, config in updated.items():
+            try:
+                self._set(name, config)
+                self._success.value += 1
+            except (OSError, ValueError) as error:
+                self._failure.value += 1
+                errors[name] = f"listener {name}: {_bind_error(config, error)}"
+        self._count()
+        return errors
+
+    def _set(self, name: str, config: Listener) -> None:
+        current = self.active.get(name)
+        (self._added if current is None and name not in self.warming else self._modified).value += 1
+        runtime = RuntimeListener(self, config, self._stats)
+        if config.bind:
+            if current is not None and current.config.bind and current.config.addresses == config.addresses:
+                runtime.sockets = current.sockets
+            else:
+                waiting = self.warming.get(name)
+                if waiting is not None and waiting.config.addresses == config.addresses and waiting.config.bind:
+                    runtime.sockets, waiting.sockets = waiting.sockets, []
+                else:
+                    runtime.sockets = _bind(config)
+        self._drop_warming(name)
+        self.warming[name] = runtime
+        self._activate_when_ready(name, runtime)
+
+    def _activate_when_ready(self, name: str, runtime: RuntimeListener) -> None:
+        for rds_name in runtime.config.rds_names:
+            slot = self._routes.slot(rds_name)
+            if slot.table is None:
+                slot.waiting.append(lambda: self._activate_when_ready(name, runtime))
+                return
+        if self.warming.get(name) is runtime:
+            self._activate(name, runtime)
+
+    def _activate(self, name: str, runtime: RuntimeListener) -> None:
+        del self.warming[name]
+        old = self.active.get(name)
+        self.active[name] = runtime
+        acceptor = self._acceptors.get(name)
+        if old is not None and acceptor is not None and old.sockets is runtime.sockets:
+            runtime.servers = old.servers
+            acceptor.target = runtime
+            self._retire(old, keep_sockets=True)
+        else:
+            if old is not None:
+                self._retire(old, keep_sockets=False)
+            acceptor = self._acceptors[name] = Acceptor(self, runtime)
+            for one in runtime.sockets:
+                one.listen(runtime.config.backlog)
+                self._spawn(self._serve(runtime, acceptor, one))
+        self._count()
+
+    async def _serve(self, runtime: RuntimeListener, acceptor: Acceptor, one: socket.socket) -> None:
+        server = await self._loop.create_server(acceptor, sock=one, backlog=runtime.config.backlog)
+        if acceptor.target in self._retired:
+            server.close()
+        acceptor.target.servers.append(server)
+
+    def _remove(self, name: str) -> None:
+        self._drop_warming(name)
+        old = self.active.pop(name, None)
+        self._acceptors.pop(name, None)
+        if old is not None:
+            self._removed.value += 1
+            self._retire(old, keep_sockets=False)
+
+    def _drop_warming(self, name: str) -> None:
+        waiting = self.warming.pop(name, None)
+        current = self.active.get(name)
+        if waiting is not None and (current is None or waiting.sockets is not current.sockets):
+            for one in waiting.sockets:
+                one.close()
+
+    def _retire(self, old: RuntimeListener, keep_sockets: bool) -> None:
+        if not keep_sockets:
+            self._stop_accepting(old)
+        old.drain(now=False)
+        self._retired.add(old)
+
+        def end() -> None:
+            self._retired.discard(old)
+            old.close()
+
+        self.clusters.wheel.call_after(DRAIN_TIMEOUT_MS, end)
+
+    def _stop_accepting(self, listener: RuntimeListener) -> None:
+        for server in listener.servers:
+            server.close()
+        for one in listener.sockets:
+            one.close()
+
+    # ---- ends
+
+    def drain(self) -> None:
+        """Stop accepting; connections end after their present request, idle ones now."""
+        for listener in self.active.values():
+            self._retired.add(listener)
+            self._stop_accepting(listener)
+            listener.drain(now=True)
+        for name in list(self.warming):
+            self._drop_warming(name)
+
+    @property
+    def open_connections(self) -> int:
+        """Downstream connections of all listeners, draining ones too."""
+        listeners = {*self.active.values(), *self._retired}
+        return sum(len(manager.connections) for listener in listeners for manager in listener.managers.values())
+
+    def close(self) -> None:
+        """Cut every connection."""
+        for listener in {*self.active.values(), *self._retired}:
+            listener.close()
+
+    async def settled(self) -> None:
+        """Wait until every bound socket accepts."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    # ---- for acceptors and dispatchers
+
+    def is_full(self) -> bool:
+        """Whether another connection would be too many."""
+        return self.open_connections >= self._max_connections
+
+    def by_destination(self, destination: tuple[str, int]) -> RuntimeListener | None:
+        """The listener without use_original_dst that stands for this address: exact first, then by port alone."""
+        by_port: RuntimeListener | None = None
+        for listener in self.active.values():
+            if listener.config.use_original_dst:
+                continue
+            for ip, port in listener.config.addresses:
+                if port == destination[1]:
+                    if ip == destination[0]:
+                        return listener
+                    if ip in ("0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
+                        by_port = listener
+        return by_port
+
+    def build_chain(self, listener: Listener, chain: FilterChain) -> ChainManager:
+        """The connection manager or TCP proxy of a chain, with its access logs."""
+        if chain.http is not None:
+            http = chain.http
+            slot = RouteSlot(RouteTable(http.route_config)) if http.route_config else self._routes.slot(http.rds_name)
+            recorders = [*self._recorders, *(self._log(one) for one in http.access_logs)]
+            return HttpManager(http, slot, self.clusters, self._stats, recorders)
+        if chain.tcp is None:
+            raise ValueError(f"filter chain {chain.name or '(unnamed)'} has neither HTTP manager nor TCP proxy")
+        recorders = [*self._tcp_recorders, *(self._log(one) for one in chain.tcp.access_logs)]
+        return TcpProxyManager(chain.tcp, self.clusters, self._stats, recorders)
+
+    def _log(self, log: AccessLog) -> Recorder:
+        write = self._logs.open(log.path).write
+        line = compile_json(log.json) if log.json is not None else compile_format(log.format)
+        keep = log.keep
+        if keep is None:
+            return lambda info: write(line(info))
+        return lambda info: write(line(info)) if keep(info) else None
+
+    def _spawn(self, work: object) -> None:
+        task = self._loop.create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _count(self) -> None:
+        self._active_gauge.value = len(self.active)
+        self._warming_gauge.value = len(self.warming)
+
+
+def _bind(config: Listener) -> list[socket.socket]:
+    """Bound sockets, not listening yet. Raises OSError with none left open."""
+    bound: list[socket.socket] = []
+    try:
+        for ip, port in config.addresses:
+            one = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM)
+            bound.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if config.reuse_port:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            one.setblocking(False)
+            one.bind((ip, port))
+    except OSError:
+        for one in bound:
+            one.close()
+        raise
+    return bound
+
+
+def _bind_error(config: Listener, error: Exception) -> str:
+    if isinstance(error, OSError):
+        addresses = ", ".join(f"{ip}:{port}" for ip, port in config.addresses)
+        return f"cannot bind {addresses}: {error.strerror or error}"
+    return str(error)
+
+
+def _stat_address(config: Listener) -> str:
+    if not config.addresses:
+        return config.name
+    ip, port = config.addresses[0]
+    return f"{ip}_{port}"
