@@ -64,12 +64,10 @@ def gather() -> dict[str, Any]:
         )
     supervisor = lab.supervisor.pid if lab.supervisor else None
     others = [ref.pid for ref in lab.processes()]
-    everything = {pid for pid in (supervisor, *others) if pid}
-    total = [
-        processes.memory(member)
-        for pid in everything
-        for member in ([pid] if pid == supervisor else processes.family(pid))
-    ]
+    everything = {member for pid in others for member in processes.family(pid)} | (
+        {supervisor} if supervisor else set()
+    )
+    total = [processes.memory(pid) for pid in everything]
     return {
         "gateway": lab.data["gateway"],
         "control_plane": lab.control_plane_url,
