@@ -64,10 +64,11 @@ class VirtualServiceConfig:
             for mirror in mirrors:
                 if mirror is not None:
                     yield self.destination_host(mirror, rule.namespace), mirror
-        for l4 in (*self.tls, *self.tcp):
-            for target in l4.route:
-                if target.destination is not None:
-                    yield self.destination_host(target.destination), target.destination
+        l4_routes = [target for tls in self.tls for target in tls.route]
+        l4_routes += [target for tcp in self.tcp for target in tcp.route]
+        for target in l4_routes:
+            if target.destination is not None:
+                yield self.destination_host(target.destination), target.destination
 
 
 def prepare(
@@ -81,7 +82,8 @@ def prepare(
     gateways = frozenset(resolve_gateway(gateway, config.namespace) for gateway in spec.gateways)
     http, sources, problems = _merge_delegates(config, delegates)
     matches: list[object] = [match for rule in http for match in rule.rule.match]
-    matches += [match for l4 in (*spec.tls, *spec.tcp) for match in l4.match]
+    matches += [match for tls in spec.tls for match in tls.match]
+    matches += [match for tcp in spec.tcp for match in tcp.match]
     label_keys: set[str] = set()
     asks_namespace = False
     for match in matches:

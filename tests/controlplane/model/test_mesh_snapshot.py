@@ -1,0 +1,63 @@
+"""The snapshot: indexes, precedence, warnings, and that what did not change keeps its identity."""
+
+from controlplane.model.mesh_snapshot import build_snapshot
+from tests.controlplane.model.factory import mesh, resource, service, workload
+
+ROUTE = "{hosts: [web], http: [{route: [{destination: {host: web, subset: %s}}]}]}"
+
+
+def test_services_are_found_by_the_address_of_their_workloads() -> None:
+    made = mesh(service("web"), service("api"), workload("web-v1", "10.0.0.1", "web"))
+    assert [s.host for s in made.services_at(["10.0.0.1"])] == ["web.default.svc.cluster.local"]
+    assert made.services_at(["10.9.9.9"]) == ()
+
+
+def test_applied_resources_come_before_the_registry() -> None:
+    registry = [service("web", port=80)]
+    made = build_snapshot([service("web", port=81)], registry)
+    assert [s.ports[0].number for s in made.services] == [81]
+
+
+def test_one_host_declared_twice_in_a_namespace_is_the_older_ones() -> None:
+    spec = "{hosts: [api.example], resolution: NONE, ports: [{number: %d, name: a, protocol: TCP}]}"
+    made = mesh(
+        resource("ServiceEntry", "late", spec % 1, created="2024-02-02T00:00:00Z"),
+        resource("ServiceEntry", "early", spec % 2, created="2024-01-01T00:00:00Z"),
+    )
+    assert [s.config.name for s in made.services] == ["early"]
+    assert "already declared by ServiceEntry default/early" in str(made.warnings[0])
+
+
+def test_a_destination_rule_for_nothing_is_warned_of() -> None:
+    made = mesh(resource("DestinationRule", "lost", "{host: nobody}"))
+    assert "no service is called nobody.default.svc.cluster.local" in str(made.warnings[0])
+
+
+def test_what_did_not_change_is_the_same_object() -> None:
+    kept = [service("web"), workload("web-v1", "10.0.0.1", "web"), resource("DestinationRule", "web", "{host: web}")]
+    first = mesh(*kept, resource("VirtualService", "web", ROUTE % "v1"))
+    second = mesh(*kept, resource("VirtualService", "web", ROUTE % "v2"), previous=first)
+    assert second.services is first.services
+    assert second.endpoints_for(second.services[0]) is first.endpoints_for(first.services[0])
+    assert second.virtual_services != first.virtual_services
+    again = [service("web"), workload("web-v1", "10.0.0.1", "web"), resource("DestinationRule", "web", "{host: web}")]
+    third = mesh(*again, resource("VirtualService", "web", ROUTE % "v2"), previous=second)
+    assert third.virtual_services is second.virtual_services, "the same words are the same, whoever loaded them"
+    assert third.services is second.services
+
+
+def test_an_endpoint_change_leaves_services_alone() -> None:
+    first = mesh(service("web"), workload("web-v1", "10.0.0.1", "web"))
+    second = mesh(service("web"), workload("web-v1", "10.0.0.2", "web"), previous=first)
+    assert second.services is first.services
+    assert [e.address for e in second.endpoints_for(second.services[0])] == ["10.0.0.2"]
+
+
+def test_a_new_delegate_changes_the_virtual_service_that_names_it() -> None:
+    root = resource("VirtualService", "root", "{hosts: [web], http: [{delegate: {name: inner}}]}")
+    inner = "{http: [{timeout: %s, route: [{destination: {host: web}}]}]}"
+    first = mesh(root, resource("VirtualService", "inner", inner % "1s"))
+    second = mesh(root, resource("VirtualService", "inner", inner % "2s"), previous=first)
+    assert [v.name for v in first.virtual_services] == ["root"]
+    assert second.virtual_services[0] is not first.virtual_services[0]
+    assert second.virtual_services[0].http[0].rule.timeout == "2s"
