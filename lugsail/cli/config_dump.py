@@ -108,7 +108,7 @@ def _chain_destination(chain: Resource) -> str:
 def route_rows(config: Resource) -> Iterator[tuple[str, str, str, str, str, str]]:
     """(route configuration, virtual host, domains, match, destination, resource it came from) for each route."""
     for host in config.get("virtual_hosts", ()):
-        domains = host.get("domains", [])
+        domains = sorted(host.get("domains", []), key=len)  # the names that people write come first
         shown = ", ".join(domains[:2]) + (f" + {len(domains) - 2} more" if len(domains) > 2 else "")
         for route in host.get("routes", ()):
             yield (

@@ -77,11 +77,11 @@ class ControlServer:
             _send(writer, {"error": f"malformed request: {error}", "exit_code": 1})
         except CannotStart as error:
             _send(writer, {"error": str(error), "exit_code": error.exit_code})
-        except OSError:
-            pass
+        except (OSError, asyncio.CancelledError):
+            pass  # the other end is gone, or the lab is
         finally:
             self._listeners.discard(writer)
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.drain()
             writer.close()
 

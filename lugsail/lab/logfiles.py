@@ -17,6 +17,14 @@ LOW_DISK_BYTES = 32 * 1024 * 1024
 CHECK_EVERY_S = 2.0
 
 
+def begin_anew(folder: Path, keep: str = "lab.log") -> None:
+    """Set the logs of the last lab aside, so that this one's hold nothing but its own. Never raises OSError."""
+    for path in folder.glob("*.log"):
+        if path.name != keep:
+            with contextlib.suppress(OSError):
+                path.replace(path.with_name(path.name + ".1"))
+
+
 def trim(folder: Path, limit_bytes: int = LIMIT_BYTES, free_bytes: Callable[[Path], int] | None = None) -> list[str]:
     """Look at every log once; what was done, in words (empty when all was well). Never raises OSError."""
     notes: list[str] = []

@@ -63,6 +63,7 @@ class Mesh:
 
     async def start(self) -> list[str]:
         """Start everything; the names of components that did not get ready. Raises CannotStart."""
+        logfiles.begin_anew(self.options.home.logs)
         self._prepare_store()
         self._write_registry()
         self._write_state()

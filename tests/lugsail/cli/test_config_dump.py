@@ -141,7 +141,7 @@ def test_routes() -> None:
     assert rows[0] == (
         "15080",
         "reviews:9080",
-        "reviews, reviews:9080 + 2 more",
+        "x, reviews + 2 more",
         "/* [end-user=jason, !debug]",
         "outbound|9080|v2|reviews.default.svc.cluster.local",
         "reviews.shop",

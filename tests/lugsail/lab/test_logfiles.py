@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from lugsail.lab.logfiles import LOW_DISK_BYTES, trim
+from lugsail.lab.logfiles import LOW_DISK_BYTES, begin_anew, trim
 
 
 def plenty(folder: Path) -> int:
@@ -32,6 +32,14 @@ def test_a_full_disk_costs_logs(tmp_path: Path) -> None:
     assert (tmp_path / "big.app.log").stat().st_size == 0
     assert (tmp_path / "small.app.log").read_text() == "kept"
     assert trim(tmp_path, free_bytes=lambda folder: 1024) == []
+
+
+def test_a_new_lab_begins_with_empty_logs(tmp_path: Path) -> None:
+    for name in ("a.app.log", "lab.log"):
+        (tmp_path / name).write_text(name)
+    begin_anew(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.app.log.1", "lab.log"]
+    begin_anew(tmp_path / "none")
 
 
 def test_a_folder_that_is_not_there_is_no_trouble(tmp_path: Path) -> None:
