@@ -15,7 +15,6 @@ from lugsail.api.destination_rule import (
     RetryBudget,
     Subset,
     TrafficPolicy,
-    TunnelSettings,
 )
 
 
@@ -48,7 +47,6 @@ class EffectivePolicy:
     load_balancer: LoadBalancerSettings | None = None
     tls: ClientTLSSettings | None = None
     proxy_protocol: ProxyProtocol | None = None
-    tunnel: TunnelSettings | None = None
     retry_budget: RetryBudget | None = None
 
 
@@ -72,7 +70,6 @@ def _overlay(base: EffectivePolicy, policy: TrafficPolicy | None, port: int) -> 
                 load_balancer=setting.load_balancer,
                 tls=setting.tls,
                 proxy_protocol=policy.proxy_protocol or base.proxy_protocol,
-                tunnel=policy.tunnel or base.tunnel,
                 retry_budget=policy.retry_budget or base.retry_budget,
             )
     return EffectivePolicy(
@@ -81,7 +78,6 @@ def _overlay(base: EffectivePolicy, policy: TrafficPolicy | None, port: int) -> 
         load_balancer=policy.load_balancer or base.load_balancer,
         tls=policy.tls or base.tls,
         proxy_protocol=policy.proxy_protocol or base.proxy_protocol,
-        tunnel=policy.tunnel or base.tunnel,
         retry_budget=policy.retry_budget or base.retry_budget,
     )
 

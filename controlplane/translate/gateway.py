@@ -166,12 +166,6 @@ def hosts_in_common(server: GatewayServer, virtual_service: VirtualServiceConfig
     return list(out)
 
 
-def sni_hosts(server: GatewayServer) -> list[str]:
-    """Server names of a TLS server; `*` takes every name, so it is none."""
-    names = list(dict.fromkeys(_bare(server.hosts)))
-    return [] if "*" in names else names
-
-
 def specificity(host: str) -> tuple[bool, int, str]:
     """Sort key: exact hosts first, then longer wildcards before shorter ones."""
     return (is_wildcard(host), -len(host), host)

@@ -2,28 +2,23 @@
 
 from typing import Any
 
-from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_pb2
-from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 
 from controlplane.model.mesh_snapshot import Conflict
 from controlplane.translate.gateway import (
     GatewayServer,
     hosts_in_common,
     merged_servers,
-    sni_hosts,
     virtual_services_for,
 )
 from controlplane.translate.http_connection_manager import gateway_manager
 from controlplane.translate.listener import tls_inspector
-from controlplane.translate.protos import any_of, socket_address, uint32
+from controlplane.translate.protos import socket_address, uint32
 from controlplane.translate.tcp import filter_chain, l4_match_applies, routed_tcp_proxy
-from controlplane.translate.upstream_tls import TLS_SOCKET
 from controlplane.translate.view import View
-from lugsail.api.gateway import ServerTLSSettings
 
 OUTBOUND = 2
-_TLS_VERSIONS = {"TLSV1_0": 1, "TLSV1_1": 2, "TLSV1_2": 3, "TLSV1_3": 4}
+NO_CERTIFICATES = "the mesh fetches no certificates yet, so TLS cannot end here; the server is left out"
 
 
 def gateway_listeners(view: View) -> dict[str, Any]:
@@ -58,16 +53,13 @@ def _chains(view: View, name: str, servers: list[GatewayServer]) -> list[Any]:
         if server.passes_through:
             out += _passthrough_chains(view, server, taken)
             continue
-        if server.protocol == "HTTPS":
-            filters = [gateway_manager(view.mesh, f"outbound_{name}", server.route_name)]
-        else:
-            filters = _tcp_filters(view, server)
-        if not filters:
+        if server.terminates:
+            # A port that was meant for TLS is never opened without it.
+            view.conflicts.append(Conflict(server.config.key, f"servers[{server.index}].tls: {NO_CERTIFICATES}"))
             continue
-        chain = filter_chain(filters, sni_hosts=sni_hosts(server) if server.terminates else ())
-        if server.terminates and not _terminate_tls(view, server, chain):
-            continue
-        out.append(chain)
+        filters = _tcp_filters(view, server)
+        if filters:
+            out.append(filter_chain(filters))
     return out
 
 
@@ -110,42 +102,3 @@ def _passthrough_chains(view: View, server: GatewayServer, taken: set[str]) -> l
                     filter_chain([proxy], sni_hosts=match.sni_hosts, config_path=virtual_service.config.path)
                 )
     return out
-
-
-def _terminate_tls(view: View, server: GatewayServer, chain: Any) -> bool:
-    """Give the chain its certificate. False when that is impossible: such a port is never opened without TLS."""
-    tls = server.server.tls
-    assert tls is not None
-    if tls.mode == "ISTIO_MUTUAL" or not (tls.server_certificate and tls.private_key):
-        view.conflicts.append(
-            Conflict(
-                server.config.key,
-                f"servers[{server.index}].tls: credentialName and ISTIO_MUTUAL need a secret store, which there is "
-                "not yet; name files with serverCertificate and privateKey. The server is left out",
-            )
-        )
-        return False
-    chain.transport_socket.CopyFrom(
-        base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=any_of(_downstream_context(tls, server.protocol)))
-    )
-    return True
-
-
-def _downstream_context(tls: ServerTLSSettings, protocol: str) -> Any:
-    context = tls_pb2.DownstreamTlsContext()
-    common = context.common_tls_context
-    if protocol == "HTTPS":
-        common.alpn_protocols.extend(["h2", "http/1.1"])
-    common.tls_params.tls_minimum_protocol_version = _TLS_VERSIONS.get(tls.min_protocol_version, 3)
-    if tls.max_protocol_version in _TLS_VERSIONS:
-        common.tls_params.tls_maximum_protocol_version = _TLS_VERSIONS[tls.max_protocol_version]
-    common.tls_params.cipher_suites.extend(tls.cipher_suites)
-    certificate = common.tls_certificates.add()
-    certificate.certificate_chain.filename = tls.server_certificate
-    certificate.private_key.filename = tls.private_key
-    if tls.mode in ("MUTUAL", "OPTIONAL_MUTUAL"):
-        common.validation_context.trusted_ca.filename = tls.ca_certificates
-        context.require_client_certificate.value = tls.mode == "MUTUAL"
-        common.validation_context.verify_certificate_spki.extend(tls.verify_certificate_spki)
-        common.validation_context.verify_certificate_hash.extend(tls.verify_certificate_hash)
-    return context

@@ -75,7 +75,7 @@ def service_tcp_proxy(view: View, service: Service, port: Port) -> Any:
 
 
 def _apply_rule(proxy: Any, rule: MergedRule | None, port: int) -> None:
-    """What a DestinationRule says that only the TCP proxy can do: idle timeout, hashing, tunnels."""
+    """What a DestinationRule says that only the TCP proxy can do: idle timeout and hashing."""
     policy = rule.traffic_policy if rule is not None else None
     if policy is None:
         return
@@ -85,9 +85,6 @@ def _apply_rule(proxy: Any, rule: MergedRule | None, port: int) -> None:
     balancer = policy.load_balancer
     if balancer is not None and balancer.consistent_hash is not None and balancer.consistent_hash.use_source_ip:
         proxy.hash_policy.add().source_ip.SetInParent()
-    if policy.tunnel is not None:
-        proxy.tunneling_config.hostname = f"{policy.tunnel.target_host}:{policy.tunnel.target_port}"
-        proxy.tunneling_config.use_post = policy.tunnel.protocol.upper() == "POST"
 
 
 def filter_chain(
