@@ -64,9 +64,12 @@ class ControlPlaneMetrics(XdsObserver):
         self._source_errors = Gauge("lugsail_source_errors", "Registry sources that are failing", registry=r)
         ProcessCollector(registry=r)
         GCCollector(registry=r)
-        for kind in _KINDS:
-            # A series exists before its first event, so that rate() sees the first one.
-            self._pushes.labels(kind)
+        # Bound once: they are touched for every type of every proxy. And a series exists before its first event,
+        # so that rate() sees the first one.
+        self._pushes_of = {kind: self._pushes.labels(kind) for kind in _KINDS}
+        self._push_time_of = {kind: self._push_time.labels(kind) for kind in _KINDS}
+        self._ack_time_of = {kind: self._ack_time.labels(kind) for kind in _KINDS}
+        self._size_of = {kind: self._size.labels(kind) for kind in _KINDS}
 
     def follow(
         self, services: Callable[[], float], revision: Callable[[], float], source_errors: Callable[[], float]
@@ -90,8 +93,8 @@ class ControlPlaneMetrics(XdsObserver):
         self._streams.set(count)
 
     def pushed(self, kind: str, size_bytes: int) -> None:
-        self._pushes.labels(kind.lower()).inc()
-        self._size.labels(kind.lower()).observe(size_bytes)
+        self._pushes_of[kind.lower()].inc()
+        self._size_of[kind.lower()].observe(size_bytes)
 
     def send_failed(self, kind: str) -> None:
         self._send_errors.labels(kind.lower()).inc()
@@ -103,10 +106,10 @@ class ControlPlaneMetrics(XdsObserver):
             counter.inc()
 
     def acknowledged(self, kind: str, seconds: float) -> None:
-        self._ack_time.labels(kind.lower()).observe(seconds)
+        self._ack_time_of[kind.lower()].observe(seconds)
 
     def translated(self, kind: str, seconds: float) -> None:
-        self._push_time.labels(kind.lower()).observe(seconds)
+        self._push_time_of[kind.lower()].observe(seconds)
 
     def translation_failed(self, kind: str) -> None:
         self._internal_errors.inc()

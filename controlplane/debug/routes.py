@@ -161,8 +161,9 @@ class DebugPages:
         self._followers += 1
         try:
             await response.prepare(request)
-            async for line in follow(self._board, revision, timeout_s):
-                await response.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+            async for batch in follow(self._board, revision, timeout_s):
+                lines = [json.dumps(line, separators=(",", ":")) for line in batch]
+                await response.write("".join(f"{line}\n" for line in lines).encode())
             await response.write_eof()
         finally:
             self._followers -= 1

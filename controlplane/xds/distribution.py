@@ -9,8 +9,8 @@ from typing import Any
 from controlplane.xds.status import Outcome, ProxyStatus, State, StatusBoard
 
 
-async def follow(board: StatusBoard, revision: int, timeout_s: float) -> AsyncIterator[dict[str, Any]]:
-    """First the proxies that are asked, then one line each as it is decided, last the summary.
+async def follow(board: StatusBoard, revision: int, timeout_s: float) -> AsyncIterator[list[dict[str, Any]]]:
+    """First the proxies that are asked, then one line each as it is decided, last the summary; in batches, as it goes.
 
     Shapes: `{"revision", "proxies"}`, `{"proxy", "state", "types", "ms", "error"}`,
     `{"done", "ms", "acked", "nacked", "unaffected", "disconnected", "pending"}`. `ms` counts from the write.
@@ -20,7 +20,7 @@ async def follow(board: StatusBoard, revision: int, timeout_s: float) -> AsyncIt
         origin = board.clock()
     deadline = board.clock() + timeout_s
     waiting = dict(board.current())
-    yield {"revision": revision, "proxies": sorted(waiting)}
+    batch: list[dict[str, Any]] = [{"revision": revision, "proxies": sorted(waiting)}]
     counts = dict.fromkeys(State, 0)
     last = origin
     with board.watch() as changed:
@@ -34,9 +34,14 @@ async def follow(board: StatusBoard, revision: int, timeout_s: float) -> AsyncIt
                 counts[outcome.state] += 1
                 at = outcome.at if outcome.at is not None else board.clock()
                 last = max(last, at)
-                yield _line(proxy_id, outcome, max(0.0, at - origin))
+                batch.append(_line(proxy_id, outcome, max(0.0, at - origin)))
+            if not waiting:
+                break
+            if batch:
+                yield batch
+                batch = []
             left = deadline - board.clock()
-            if not waiting or left <= 0:
+            if left <= 0:
                 break
             try:
                 async with asyncio.timeout(left):
@@ -45,16 +50,19 @@ async def follow(board: StatusBoard, revision: int, timeout_s: float) -> AsyncIt
                 break
     for proxy_id in sorted(waiting):
         last = board.clock()
-        yield _line(proxy_id, Outcome(State.PENDING), last - origin)
-    yield {
-        "done": True,
-        "ms": _ms(last - origin),
-        "acked": counts[State.ACKED],
-        "nacked": counts[State.NACKED],
-        "unaffected": counts[State.UNAFFECTED],
-        "disconnected": counts[State.DISCONNECTED],
-        "pending": sorted(waiting),
-    }
+        batch.append(_line(proxy_id, Outcome(State.PENDING), last - origin))
+    batch.append(
+        {
+            "done": True,
+            "ms": _ms(last - origin),
+            "acked": counts[State.ACKED],
+            "nacked": counts[State.NACKED],
+            "unaffected": counts[State.UNAFFECTED],
+            "disconnected": counts[State.DISCONNECTED],
+            "pending": sorted(waiting),
+        }
+    )
+    yield batch
 
 
 def _outcome(board: StatusBoard, status: ProxyStatus, revision: int) -> Outcome | None:

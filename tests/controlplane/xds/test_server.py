@@ -56,7 +56,7 @@ class Server:
         return revision
 
     async def spread(self, revision: int, seconds: float = 5.0) -> list[dict]:
-        return [line async for line in follow(self.board, revision, seconds)]
+        return [line async for batch in follow(self.board, revision, seconds) for line in batch]
 
 
 @pytest.fixture
