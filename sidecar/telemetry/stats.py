@@ -164,7 +164,7 @@ class Stats:
         """
         for store in (self._counters, self._gauges, self._histograms):
             for key in [key for key in store if key[0].startswith(prefix)]:
-                del store[key]  # type: ignore[attr-defined]
+                del store[key]
 
     def reset_counters(self) -> None:
         """Set every counter to 0; gauges and histograms stay (Envoy's POST /reset_counters)."""
