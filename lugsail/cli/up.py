@@ -36,7 +36,7 @@ def up(
 
     A new mesh starts with an empty store and the sample gateway; the resources of the last one are set aside in
     store.previous.db of the state folder ($LUGSAIL_HOME, default ~/.lugsail), or kept with --keep.
-    A control plane that is restarted while the mesh runs loses nothing.
+    After a mesh that was killed its resources are kept, and a control plane that is restarted loses nothing.
     """
     from lugsail.lab import plan
     from lugsail.lab import run as lab
@@ -68,6 +68,8 @@ def up(
         return lab.run(options, shown)
     except CannotStart as problem:
         raise CliError(str(problem), problem.exit_code) from problem
+    except BrokenPipeError:
+        raise  # whoever read our output went away: no trouble of the state folder's
     except OSError as problem:
         raise CliError(f"Cannot use the state folder {options.home.root}: {problem.strerror}.") from problem
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,11 @@ from lugsail.lab.supervisor import EventSink
 from lugsail.lab.topology import BadTopology, Workload, read_topology
 
 
-def prepare(options: Options, sink: EventSink) -> tuple[list[Pod], state.HomeLock]:
+def prepare(options: Options, sink: EventSink) -> tuple[Options, list[Pod], state.HomeLock]:
     """Everything that can be wrong before a process is started; cleans up after a lab that was killed.
 
-    Returns the pods and the lock on the state folder. Raises CannotStart.
+    Returns the options (which keep the resources of a lab that was killed), the pods, and the lock on the state
+    folder. Raises CannotStart.
     """
     workloads = _read_workloads(options.topology)
     try:
@@ -51,7 +52,9 @@ def prepare(options: Options, sink: EventSink) -> tuple[list[Pod], state.HomeLoc
         if before is not None:
             count = state.clean_up(options.home, before)
             left = f"{count} processes that it left were stopped" if count else "it had left no process"
-            sink({"event": "note", "level": "info", "text": f"The last mesh was killed, not stopped: {left}."})
+            text = f"The last mesh was killed, not stopped: {left}; its resources are kept."
+            sink({"event": "note", "level": "info", "text": text})
+            options = replace(options, keep=True)
         checks.check_control_plane_address(options.subnet)
         checks.check_gateway_port(options.gateway_port)
         try:
@@ -62,7 +65,7 @@ def prepare(options: Options, sink: EventSink) -> tuple[list[Pod], state.HomeLoc
     except BaseException:
         lock.release()
         raise
-    return pods, lock
+    return options, pods, lock
 
 
 def _read_workloads(path: Path) -> tuple[Workload, ...]:
@@ -85,7 +88,7 @@ def _already_running(before: state.LabState | None) -> str:
 
 def run(options: Options, sink: EventSink) -> int:
     """Run a lab in this process until it is told to stop; the exit code. Raises CannotStart."""
-    pods, lock = prepare(options, sink)
+    options, pods, lock = prepare(options, sink)
     try:
         return asyncio.run(_run(options, pods, sink))
     finally:

@@ -98,6 +98,7 @@ class Supervisor:
         failures = 0
         while True:
             started = time.monotonic()
+            component.process = None
             self._become(component, State.STARTING)
             try:
                 component.process = await self._launcher.launch(component.spawn)

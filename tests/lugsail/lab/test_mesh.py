@@ -196,8 +196,9 @@ async def test_after_kill_9_nothing_lives_on_and_the_next_lab_says_so(lab: Lab) 
     await asyncio.to_thread(lab.process.wait)
     assert not lab.state.is_running
     notes: list[dict[str, Any]] = []
-    pods, lock = await asyncio.to_thread(prepare, lab.options, notes.append)
+    options, pods, lock = await asyncio.to_thread(prepare, lab.options, notes.append)
     lock.release()
+    assert options.keep
     assert len(pods) == 3
     assert "The last mesh was killed" in notes[0]["text"]
     assert state.leftovers(stale) == []
