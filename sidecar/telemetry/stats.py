@@ -114,8 +114,7 @@ class Stats:
         self._overflow_counter = Counter("overflow")
         self._overflow_gauge = Gauge("overflow")
         self._overflow_histogram = Histogram("overflow")
-        self._overflows = Counter("server.stats_overflow")
-        self._counters["server.stats_overflow", ()] = self._overflows
+        self._overflows = self.counter("server.stats_overflow")
 
     def __len__(self) -> int:
         return len(self._counters) + len(self._gauges) + len(self._histograms)

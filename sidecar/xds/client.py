@@ -57,13 +57,14 @@ OnEndpoints = Callable[[dict[str, Endpoints]], Errors]
 OnListeners = Callable[[dict[str, Listener], set[str]], Errors]
 OnRoutes = Callable[[dict[str, RouteConfiguration], set[str]], Errors]
 
-#: Type → (word in messages, stats prefix)
+#: Type → (word in messages, statistics prefix)
 _WORDS = {
-    CLUSTER_TYPE: ("cluster", "cluster_manager.cds"),
-    ENDPOINT_TYPE: ("endpoint assignment", "cluster_manager.eds"),
-    LISTENER_TYPE: ("listener", "listener_manager.lds"),
-    ROUTE_TYPE: ("route configuration", "http.rds"),
+    CLUSTER_TYPE: ("cluster", "cluster_manager.cds."),
+    ENDPOINT_TYPE: ("endpoint assignment", "cluster_manager.eds."),
+    LISTENER_TYPE: ("listener", "listener_manager.lds."),
+    ROUTE_TYPE: ("route configuration", "http.rds."),
 }
+_COUNTERS = {"attempt": "update_attempt", "success": "update_success", "rejected": "update_rejected"}
 
 
 class XdsClient:
@@ -200,7 +201,7 @@ class XdsClient:
         if response.type_url not in self.resources:
             log.warning("the control plane sent %r, which was not asked for", response.type_url)
             return
-        self._stat(response.type_url, "update_attempt")
+        self._count(response.type_url, "attempt")
         if response.type_url in (LISTENER_TYPE, ROUTE_TYPE) and (self._held or self._warming()):
             self._held.append(response)
             if self._held_timer is None:
@@ -247,10 +248,10 @@ class XdsClient:
         if errors:
             text = rejection_text(word, errors)
             log.warning("rejected %s", text)
-            self._stat(url, "update_rejected")
+            self._count(url, "rejected")
             self._send(subscription.nack(response.nonce, text))
         else:
-            self._stat(url, "update_success")
+            self._count(url, "success")
             self._send(subscription.ack(response.version_info, response.nonce))
         self._answered.add(url)
         self._follow(url)
@@ -295,8 +296,8 @@ class XdsClient:
         self.resources[url].drop(gone)
         return gone
 
-    def _stat(self, url: str, name: str) -> None:
-        self._stats.counter(f"{_WORDS[url][1]}.{name}").value += 1
+    def _count(self, url: str, what: str) -> None:
+        self._stats.counter(_WORDS[url][1] + _COUNTERS[what]).value += 1
 
 
 def _eds_name(cluster: Cluster) -> str:
