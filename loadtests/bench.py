@@ -87,7 +87,12 @@ def attempt(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Where the numbers come from."""
-    return {"system": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count()}
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
+    }
 
 
 def note(text: str) -> None:

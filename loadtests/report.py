@@ -9,9 +9,12 @@ CPU_RATIO_AIM = 0.9
 ACK_P99_AIM_MS = 30.0
 FIRST_PAGE_AIM_S = 8.0
 MEMORY_AIM_MB = 700.0
+# Others' share of the machine above which the numbers are not worth keeping.
+QUIET_CPUS = 0.2
 
 DATAPATH_ROWS = (
     ("CPU per request", "cpu_us", "µs"),
+    ("CPU, least of all rounds", "cpu_us_least", "µs"),
     ("requests per second", "requests_per_s", ""),
     ("p50", "p50_ms", "ms"),
     ("p99", "p99_ms", "ms"),
@@ -44,8 +47,10 @@ def datapath_section(part: dict[str, Any]) -> str:
         values = [f"{part[proxy][key]:g} {unit}".rstrip() for proxy in ("python", "envoy")]
         rows.append((label, *values, f"{ratio[key]['median']:g}" if key in ratio else ""))
     load = part["load"]
+    disturbance = max(part[proxy]["foreign_cpus"] for proxy in ("python", "envoy"))
+    warning = f"\n  disturbed: other programs used {disturbance:g} CPUs meanwhile; measure again on a quiet machine"
     cpu = ratio["cpu_us"]
-    return "\n".join(
+    text = "\n".join(
         [
             f"  {part['scenario']}",
             f"  {load['tool']}, {load['connections']} connections, {load['rounds']} rounds of {load['seconds']:g} s",
@@ -53,6 +58,7 @@ def datapath_section(part: dict[str, Any]) -> str:
             f"  CPU ratio {cpu['median']:g} ({cpu['min']:g} to {cpu['max']:g}); {aim(cpu['median'], CPU_RATIO_AIM)}",
         ]
     )
+    return text + (warning if disturbance > QUIET_CPUS else "")
 
 
 def footprint_section(part: dict[str, Any]) -> str:

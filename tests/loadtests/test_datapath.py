@@ -8,7 +8,7 @@ import pytest
 
 from loadtests import datapath
 from loadtests.backend import Answering
-from loadtests.datapath import BadRun, Settings, one_round, run_load
+from loadtests.datapath import BadRun, Settings, one_round, run_load, summary_of
 
 
 @pytest.fixture
@@ -35,6 +35,10 @@ def test_run_load(backend):
 def test_a_load_without_a_single_answer():
     with pytest.raises(BadRun, match=r"127\.32\.92\.9"):
         run_load("127.32.92.9:9", 1, 0.2, None)
+
+
+def test_a_summary_has_medians_and_the_least_cpu():
+    assert summary_of([{"cpu_us": 3}, {"cpu_us": 1}, {"cpu_us": 2}]) == {"cpu_us": 2, "cpu_us_least": 1}
 
 
 def round_with(monkeypatch, tmp_path, result, log_growth):

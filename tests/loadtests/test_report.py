@@ -4,6 +4,7 @@ from loadtests.report import aim, table, text_of
 
 PROXY = {
     "cpu_us": 14.5,
+    "cpu_us_least": 13.5,
     "requests_per_s": 20000,
     "p50_ms": 0.8,
     "p99_ms": 2,
@@ -45,6 +46,12 @@ def test_the_whole_report():
     assert "first 200 after 9.50 s; aim ≤ 8 s: missed (9.5 s)" in text
     assert "aim ≤ 700 MiB: met" in text
     assert "p99 to the last ACK: aim ≤ 30 ms: met" in text
+
+
+def test_a_busy_machine_is_said():
+    assert "disturbed" not in text_of(REPORT)
+    busy = {**REPORT["datapath"], "envoy": {**PROXY, "foreign_cpus": 1.5}}
+    assert "disturbed: other programs used 1.5 CPUs" in text_of({"datapath": busy})
 
 
 def test_a_part_that_failed_is_said_and_the_others_are_shown():
