@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,12 +30,14 @@ class Progress:
         self._rows: dict[str, Row] = {}
         self._drawn = 0
         self._live = True
+        self._in_place = False  # whether rows are redrawn: only where all of them fit on the terminal
         self._started = time.monotonic()
 
     def plan(self, event: dict[str, Any]) -> None:
         """The first event: which rows there will be. `rows`: [name, place, [part, …]]."""
         for name, place, parts in event["rows"]:
             self._rows[name] = Row(name, dict.fromkeys(parts, "waiting"), place)
+        self._in_place = self._colour and len(self._rows) < shutil.get_terminal_size().lines
         self._redraw()
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -63,7 +66,7 @@ class Progress:
             row.parts[part] = f"ready {event['ms']:.0f} ms"
         else:
             row.parts[part] = state
-        if self._live and not self._colour and all(text.startswith("ready") for text in row.parts.values()):
+        if self._live and not self._in_place and all(text.startswith("ready") for text in row.parts.values()):
             self._stream.write(self._format(row) + "\n")
             self._stream.flush()
         elif not self._live and state == "ready" and event["restarts"]:
@@ -71,7 +74,7 @@ class Progress:
         self._redraw()
 
     def _redraw(self) -> None:
-        if not (self._colour and self._live and self._rows):
+        if not (self._in_place and self._live and self._rows):
             return
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
         lines = "".join(f"\x1b[2K{self._format(row)}\n" for row in self._rows.values())
@@ -81,7 +84,7 @@ class Progress:
 
     def _line(self, text: str) -> None:
         """A line that stays; on a terminal the rows are drawn anew below it."""
-        if self._colour and self._live and self._drawn:
+        if self._in_place and self._live and self._drawn:
             self._stream.write(f"\x1b[{self._drawn}A\x1b[J")
             self._drawn = 0
         self._stream.write(text + "\n")
