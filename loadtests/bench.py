@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> int:
         result["datapath"] = attempt(lambda: datapath.measure(settings, subnet, note))
     if args.only in (None, "lab"):
         note("lab: lugsail up")
-        result |= measure_lab(subnet, args.applies or (20 if args.quick else 200))
+        result |= measure_lab(subnet, args.proxy, args.applies or (20 if args.quick else 200))
     print(report.text_of(result))
     path = Path(args.json) if args.json else source_root() / "bench-results" / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,16 +55,17 @@ def main(argv: list[str]) -> int:
     return 1 if any("error" in part for part in result.values() if isinstance(part, dict)) else 0
 
 
-def measure_lab(subnet: Subnet, applies: int) -> dict[str, Any]:
+def measure_lab(subnet: Subnet, proxy: str, applies: int) -> dict[str, Any]:
     """The parts `footprint` and `push`, from one lab."""
     parts: dict[str, Any] = {}
 
     def measure() -> dict[str, Any]:
-        with LabRun(subnet.prefix) as lab:
+        with LabRun(subnet.prefix, proxy) as lab:
             time.sleep(SETTLE_S)  # memory right after the start still holds what starting took
             state = lab.state
             parts["footprint"] = {
                 "first_page_s": round(lab.first_page_s, 3),
+                "proxy": proxy,
                 "up_s": round(lab.up_s, 3),
                 "memory": footprint.memory_of(state),
             }
@@ -105,6 +107,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description="What the mesh costs.")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: about half a minute")
     parser.add_argument("--only", choices=("datapath", "lab"))
+    parser.add_argument("--proxy", choices=("python", "envoy"), default="python", help="the lab's (default python)")
     parser.add_argument("--json", metavar="FILE", help="default: bench-results/TIME.json")
     parser.add_argument("--rounds", type=int, help=f"of the data path, each on both proxies (default {FULL.rounds})")
     parser.add_argument("--seconds", type=float, help=f"of load per proxy and round (default {FULL.seconds:g})")
@@ -115,4 +118,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    # As Ctrl-C does: unwind, so that what was started is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(main(sys.argv[1:]))
