@@ -26,7 +26,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 _SLASH = 0x2F
 _ENDING_SPACE = b" \r\n"
-_ENDING_TAB = b"\t\r\n"
+_TAB = b"\t"
 _CONNECT = b"CONNECT"
 
 
@@ -96,7 +96,7 @@ class _Reader:
             in_body  # a head may follow the body in the same read
             or self._fragment_bytes != 0
             or _ENDING_SPACE in data
-            or _ENDING_TAB in data
+            or _TAB in data
             or len(data) > self.max_head_bytes
         )
         try:
@@ -208,7 +208,8 @@ class RequestReader(_Reader):
         self.body_bytes = 0
         self._fragment_bytes = 0
         url = self._url
-        headers.method = method = parser.get_method()
+        method = parser.get_method()
+        headers.method = method
         if self._loose:
             self._check_loose(headers, len(url) + len(method) + 12)
         if len(headers) > self.max_headers or headers.multi is not None:

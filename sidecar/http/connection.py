@@ -125,7 +125,9 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         stream = Stream(self, headers)
         self._reading = stream
         self._requests += 1
-        self.manager.began(stream)
+        stats = self.manager.stats
+        stats.rq_total.value += 1
+        stats.rq_active.value += 1
         if self.current is None:
             self.current = stream
         else:
@@ -139,19 +141,29 @@ class ServerConnection(RequestReader, asyncio.Protocol):
     def on_message_complete(self) -> None:
         """llhttp: the request is whole."""
         stream = self._reading
-        trailers = self.end_request()
         self._reading = None
         stream.request_complete = True  # type: ignore[union-attr]
-        if trailers is not None:
-            stream.request_trailers = trailers  # type: ignore[union-attr]
+        if self.headers is None:
+            self.in_body = False
+        else:
+            stream.request_trailers = self.end_request()  # type: ignore[union-attr]
 
     def upgraded(self, rest: bytes) -> None:
         """llhttp stops after a request to upgrade: what follows is the tunnel's, should there be one."""
         self._upgrade_tail = rest
 
     def fed(self) -> None:
-        if self.current is not None:
-            self.work()
+        stream = self.current
+        if stream is not None:
+            if stream.started or self._queue:
+                self.work()
+                return
+            stream.started = True
+            self._working = True
+            try:
+                self.manager.serve(stream)
+            finally:
+                self._working = False
         elif self.headers is not None:
             self._watch_head()
 

@@ -10,12 +10,11 @@ _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _SLASHES = re.compile(rb"/{2,}")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
+#: Matches the paths that no normalisation can change: each segment begins with neither a dot nor another slash.
+_START, _MORE = rb"[\w\-~!$&'()*+,;=:@]", rb"[\w\-.~!$&'()*+,;=:@]*"
+PLAIN_PATH = re.compile(rb"(?=/)(?:/%b%b)*/?(?:\?[^#]*)?\Z" % (_START, _MORE)).match
+
 EscapedSlashes = Literal["keep", "reject", "unescape_redirect", "unescape_forward"]
-
-
-def is_plain(path: bytes) -> bool:
-    """Whether no normalisation can change this path."""
-    return not (b"/." in path or b"%" in path or b"//" in path or b"\\" in path)
 
 
 def escaped_slashes(path: bytes, action: EscapedSlashes) -> tuple[bytes, Literal["", "reject", "redirect"]]:

@@ -10,7 +10,7 @@ from sidecar.codec.http1 import CHUNKED, NO_BODY, encode_chunk, encode_last_chun
 from sidecar.filters.base import HttpFilter, LocalReply, Pause
 from sidecar.http.request_headers import SPECIAL_RESPONSE
 from sidecar.router.header_mutation import apply_mutations
-from sidecar.router.router import RoutedStream, fresh_routing
+from sidecar.router.router import RoutedStream
 from sidecar.telemetry import response_flags as flag
 from sidecar.telemetry.stream_info import StreamInfo
 from sidecar.timers import NS_PER_MS, Deadline
@@ -69,7 +69,23 @@ class Stream(RoutedStream):
         self._filters: tuple[HttpFilter, ...] = ()
         self._next_filter = 0
         self._pause: Deadline | None = None
-        fresh_routing(self)
+        # The routed half, set here since a call for it would be made for every request.
+        self.upstream = None
+        self.upstream_sent = False
+        self.response = None
+        self.response_started = False
+        self.finished = False
+        self.filter_state = None
+        self.tried = None
+        self.replayable = True
+        self.client_settings = False
+        self.complete_ns = 0
+        self._backoff = None
+        self._waiting = None
+        self._hash = None
+        self._body = []
+        self._body_bytes = 0
+        self._body_sent = 0
 
     # ---- what filters see
 
@@ -170,9 +186,7 @@ class Stream(RoutedStream):
         if not SPECIAL_RESPONSE.isdisjoint(headers):
             for name in SPECIAL_RESPONSE:
                 headers.remove(name)
-        if manager.overwrite_server:
-            headers[b"server"] = manager.server_name
-        elif manager.append_server and b"server" not in headers:
+        if manager.overwrite_server or (manager.append_server and b"server" not in headers):
             headers[b"server"] = manager.server_name
         if b"date" not in headers:
             headers[b"date"] = manager.date()

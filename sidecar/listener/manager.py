@@ -199,6 +199,8 @@ class ListenerManager:
         self._count()
 
     async def _serve(self, runtime: RuntimeListener, acceptor: Acceptor, one: socket.socket) -> None:
+        if one.fileno() < 0:
+            return  # removed before it could start
         server = await self._loop.create_server(acceptor, sock=one, backlog=runtime.config.backlog)
         if acceptor.target in self._retired:
             server.close()
@@ -254,10 +256,18 @@ class ListenerManager:
         listeners = {*self.active.values(), *self._retired}
         return sum(len(manager.connections) for listener in listeners for manager in listener.managers.values())
 
+    def flush(self) -> None:
+        """Count and log what has ended; before the logs are closed, or where counters must be exact."""
+        for listener in {*self.active.values(), *self._retired}:
+            for manager in listener.managers.values():
+                if isinstance(manager, HttpManager):
+                    manager.flush()
+
     def close(self) -> None:
         """Cut every connection."""
         for listener in {*self.active.values(), *self._retired}:
             listener.close()
+        self.flush()
 
     async def settled(self) -> None:
         """Wait until every bound socket accepts."""

@@ -581,23 +581,3 @@ class RoutedStream:
 
 def _new_cookie() -> bytes:
     return secrets.token_hex(8).encode()
-
-
-def fresh_routing(stream: RoutedStream) -> None:
-    """Set the upstream half of a new stream."""
-    stream.upstream = None
-    stream.upstream_sent = False
-    stream.response = None
-    stream.response_started = False
-    stream.finished = False
-    stream.filter_state = None
-    stream._backoff = None
-    stream._waiting = None
-    stream._hash = None
-    stream.tried = None
-    stream.replayable = True
-    stream.client_settings = False
-    stream._body = []
-    stream._body_bytes = 0
-    stream._body_sent = 0
-    stream.complete_ns = 0

@@ -131,7 +131,11 @@ class UpstreamConnection(ResponseReader, asyncio.Protocol):
         self._chunks.append(data)
 
     def on_message_complete(self) -> None:
-        trailers = self.end_response()
+        if self.headers is None:
+            self.in_body = False
+            trailers = None
+        else:
+            trailers = self.end_response()
         if self._informational:
             self._informational = False
             return
