@@ -8,6 +8,7 @@ from controlplane.model.virtual_service import VirtualServiceConfig
 from controlplane.translate.built import BuiltResource, Memo, built
 from controlplane.translate.cluster import clusters
 from controlplane.translate.endpoint import load_assignments
+from controlplane.translate.envoy_filter import patched
 from controlplane.translate.gateway import merged_servers
 from controlplane.translate.gateway_listener import gateway_listeners
 from controlplane.translate.gateway_route import gateway_route
@@ -77,13 +78,13 @@ class Translator:
 
     def _build(self, view: View, type_url: str, names: frozenset[str] | None) -> Mapping[str, BuiltResource]:
         if type_url == CLUSTER_TYPE:
-            return _only(clusters(view), names)
+            return _only(patched(view, type_url, clusters(view)), names)
         if type_url == LISTENER_TYPE:
-            return _only(listeners(view), names)
+            return _only(patched(view, type_url, listeners(view)), names)
         if type_url == ENDPOINT_TYPE:
             return load_assignments(view, names or ())
         if type_url == ROUTE_TYPE:
-            return route_configurations(view, names or ())
+            return patched(view, type_url, route_configurations(view, names or ()))
         return {}
 
 

@@ -1,0 +1,1 @@
+"""Tests of controlplane.translate.envoy_filter."""
