@@ -154,6 +154,20 @@ async def test_a_proxy_that_does_not_answer_is_pending(server, delta):
         assert lines[1]["state"] == "PENDING" and lines[-1]["pending"] == ["web-v1.default"]
 
 
+async def test_a_slow_proxy_delays_nobody(server, delta):
+    async with client(server, delta), client(server, delta, "slow-v1"):
+        await until(synced(server, 2))
+        stuck = asyncio.Event()
+        slow = next(c for c in server.ads.connections.values() if c.status.proxy_id == "slow-v1.default")
+        slow._write = lambda _: stuck.wait()
+        lines = await server.spread(server.push(routes={"web": "x"}), seconds=0.2)
+        assert {line["proxy"]: line["state"] for line in lines[1:-1]} == {
+            "web-v1.default": "ACKED",
+            "slow-v1.default": "PENDING",
+        }
+        stuck.set()
+
+
 async def test_clusters_go_after_the_routes_that_named_them(server, delta):
     async with client(server, delta) as c:
         await until(synced(server))
