@@ -54,7 +54,7 @@ def up(
             proxy=plan.check_proxy(proxy, "--proxy"),
             proxy_for=plan.parse_proxy_for(proxy_for or []),
             keep=keep,
-            log_level=log_level,
+            log_level=plan.check_log_level(log_level),
         )
     except (plan.BadOption, BadSubnet) as problem:
         raise CliError(str(problem), USAGE) from problem

@@ -64,7 +64,7 @@ class Mesh:
     async def start(self) -> list[str]:
         """Start everything; the names of components that did not get ready. Raises CannotStart."""
         logfiles.begin_anew(self.options.home.logs)
-        self._prepare_store()
+        prepare_store(self.options)
         self._write_registry()
         self._write_state()
         control_plane = self.supervisor.start(self._control_plane())
@@ -248,20 +248,6 @@ class Mesh:
         except OSError as error:
             raise CannotStart(f"Cannot write {self.options.home.registry_file}: {error.strerror}.") from error
 
-    def _prepare_store(self) -> None:
-        """A new lab begins with an empty store; the last one's is set aside, or kept with --keep."""
-        home = self.options.home
-        if self.options.keep or not home.store_file.exists():
-            return
-        home.store_file.replace(home.previous_store_file)
-        for suffix in ("-wal", "-shm"):  # SQLite's companions belong to the file that they were written for
-            companion = home.store_file.with_name(home.store_file.name + suffix)
-            target = home.previous_store_file.with_name(home.previous_store_file.name + suffix)
-            if companion.exists():
-                companion.replace(target)
-            else:
-                target.unlink(missing_ok=True)
-
     def _control_plane(self) -> Component:
         what = spawn.control_plane(self.options.home, self.subnet, self.options.log_level)
         ip = self.subnet.control_plane_ip
@@ -333,6 +319,21 @@ class Mesh:
 
     def _note(self, text: str, level: str = "info") -> None:
         self._sink({"event": "note", "level": level, "text": text})
+
+
+def prepare_store(options: Options) -> None:
+    """A new lab begins with an empty store; the last one's is set aside, or kept with --keep."""
+    home = options.home
+    if options.keep or not home.store_file.exists():
+        return
+    home.store_file.replace(home.previous_store_file)
+    for suffix in ("-wal", "-shm"):  # SQLite's companions belong to the file that they were written for
+        companion = home.store_file.with_name(home.store_file.name + suffix)
+        target = home.previous_store_file.with_name(home.previous_store_file.name + suffix)
+        if companion.exists():
+            companion.replace(target)
+        else:
+            target.unlink(missing_ok=True)
 
 
 async def run_until_stopped(mesh: Mesh, serve: Callable[[], Awaitable[None]]) -> None:

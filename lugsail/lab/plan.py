@@ -12,6 +12,7 @@ from lugsail.lab.pod import Pod, gateway_workload
 from lugsail.lab.topology import Workload
 
 PROXIES = ("python", "envoy")
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class BadOption(ValueError):
@@ -47,6 +48,12 @@ def check_proxy(proxy: str, option: str) -> str:
     if proxy not in PROXIES:
         raise BadOption(f"{option}: {proxy!r} is not a proxy that the lab knows; choose python or envoy.")
     return proxy
+
+
+def check_log_level(level: str) -> str:
+    if level not in LOG_LEVELS:
+        raise BadOption(f"--log-level: {level!r} is not a level; choose {', '.join(LOG_LEVELS)}.")
+    return level
 
 
 def place(workloads: Sequence[Workload], options: Options, choose_port: Callable[[int, set[int]], int]) -> list[Pod]:

@@ -189,7 +189,11 @@ def test_run(cli: Cli, joins: Callable[..., list[dict[str, Any]]], tmp_path: Pat
     assert done.code == 3
     assert out.read_text() == "14001\n"
     assert requests[0]["workload"] == {
-        "name": "hello-v1", "namespace": "default", "app": "hello", "version": "v1", "port": 8000,
+        "name": "hello-v1",
+        "namespace": "default",
+        "app": "hello",
+        "version": "v1",
+        "port": 8000,
         "app_port": 8123,
     }
 

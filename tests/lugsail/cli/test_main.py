@@ -37,6 +37,7 @@ def test_each_command_has_help_with_an_example(command: list[str]) -> None:
         ["up", "--port", "99999"],
         ["up", "--proxy", "nginx"],
         ["up", "--proxy-for", "x"],
+        ["up", "--log-level", "loud"],
         ["get", "pods"],
         ["get", "vs", "-o", "toml"],
         ["get", "vs,dr", "-w"],
