@@ -11,6 +11,8 @@ from google.protobuf.message import Message
 
 M = TypeVar("M", bound=Message)
 
+#: A type that no filter, socket or predicate is configured by.
+STRANGER = "type.googleapis.com/envoy.config.route.v3.Decorator"
 FAULT = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"
 CORS_POLICY = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy"
 CORS = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors"

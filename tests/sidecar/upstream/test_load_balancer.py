@@ -103,7 +103,7 @@ def test_a_hash_stays_with_its_host_when_others_come_and_go(kind: str) -> None:
         if before is not hosts[4]:
             total += 1
             moved += before is not after
-    assert moved <= total * 0.05
+    assert moved <= total * 0.15
 
 
 def test_priorities_spill_over_as_health_falls() -> None:

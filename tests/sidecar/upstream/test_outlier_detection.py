@@ -71,7 +71,7 @@ def test_ejections_grow_longer_and_shrink_with_good_conduct() -> None:
         assert not made.tick(now_ms + stays_ms - 1)
         assert made.tick(now_ms + stays_ms)
         now_ms += 100.0
-    for _ in range(3):
+    for _ in range(4):
         made.tick(now_ms)
     made.on_status(hosts[0], 500, now_ms)
     assert made.tick(now_ms + 10.0)
