@@ -36,7 +36,7 @@ class Mark:
 Marks = dict[str, Mark]
 
 CERTIFICATES_LATER = "the mesh issues and fetches no certificates yet"
-NOT_APPLIED = "Envoy filters are not applied yet"
+NOT_APPLIED = "patches of it are not applied yet"
 ISTIO_NEITHER = "Istio does not implement it either"
 
 
@@ -186,25 +186,22 @@ _SIDECAR: dict[type[ApiModel], Marks] = {
 }
 
 _ENVOY_FILTER: dict[type[ApiModel], Marks] = {
-    ef.EnvoyFilterSpec: _supported("workloadSelector")
-    | _ignored("it is for waypoints, which this mesh has not", "targetRefs")
-    | _ignored(NOT_APPLIED, "priority configPatches"),
+    ef.EnvoyFilterSpec: _supported("workloadSelector priority configPatches")
+    | _ignored("it is for waypoints, which this mesh has not", "targetRefs"),
     PolicyTargetReference: _ignored("it is for waypoints, which this mesh has not", "group kind name namespace"),
-    ef.EnvoyConfigObjectPatch: _ignored(NOT_APPLIED, "applyTo match patch"),
-    ef.EnvoyConfigObjectMatch: _ignored(NOT_APPLIED, "context proxy listener routeConfiguration cluster"),
-    ef.ProxyMatch: _ignored(NOT_APPLIED, "proxyVersion metadata"),
-    ef.ListenerMatch: _ignored(NOT_APPLIED, "portNumber filterChain listenerFilter name")
-    | _ignored(ISTIO_NEITHER, "portName"),
-    ef.FilterChainMatch: _ignored(
-        NOT_APPLIED, "name sni transportProtocol applicationProtocols filter destinationPort"
-    ),
-    ef.FilterMatch: _ignored(NOT_APPLIED, "name subFilter"),
-    ef.SubFilterMatch: _ignored(NOT_APPLIED, "name"),
-    ef.RouteConfigurationMatch: _ignored(NOT_APPLIED, "portNumber portName gateway vhost name"),
-    ef.VirtualHostMatch: _ignored(NOT_APPLIED, "name domainName route"),
-    ef.RouteMatch: _ignored(NOT_APPLIED, "name action"),
-    ef.ClusterMatch: _ignored(NOT_APPLIED, "portNumber service subset name"),
-    ef.Patch: _ignored(NOT_APPLIED, "operation value filterClass"),
+    ef.EnvoyConfigObjectPatch: _values("applyTo", {"BOOTSTRAP": NOT_APPLIED, "EXTENSION_CONFIG": NOT_APPLIED})
+    | _supported("match patch"),
+    ef.EnvoyConfigObjectMatch: _supported("context proxy listener routeConfiguration cluster"),
+    ef.ProxyMatch: _supported("proxyVersion metadata"),
+    ef.ListenerMatch: _supported("portNumber filterChain listenerFilter name") | _ignored(ISTIO_NEITHER, "portName"),
+    ef.FilterChainMatch: _supported("name sni transportProtocol applicationProtocols filter destinationPort"),
+    ef.FilterMatch: _supported("name subFilter"),
+    ef.SubFilterMatch: _supported("name"),
+    ef.RouteConfigurationMatch: _supported("portNumber portName gateway vhost name"),
+    ef.VirtualHostMatch: _supported("name domainName route"),
+    ef.RouteMatch: _supported("name action"),
+    ef.ClusterMatch: _supported("portNumber service subset name"),
+    ef.Patch: _supported("operation value") | _ignored("filters are put where the match says", "filterClass"),
 }
 
 # Message -> JSON field name -> mark.

@@ -46,10 +46,11 @@ from tests.lugsail.api.helpers import warning_texts
         ),
         # One warning for an ignored message, none for the fields inside, none for an empty value.
         (
-            "EnvoyFilter",
-            "configPatches: [{applyTo: CLUSTER, match: {context: ANY}, patch: {operation: REMOVE}}]",
-            ["spec.configPatches: is ignored: Envoy filters are not applied yet"],
+            "DestinationRule",
+            "host: a\ntrafficPolicy: {tunnel: {protocol: CONNECT, targetHost: b.example, targetPort: 443}}",
+            ["spec.trafficPolicy.tunnel: is ignored: tunnels through HTTP proxies are not built yet"],
         ),
+        ("EnvoyFilter", "configPatches: [{applyTo: CLUSTER, match: {context: ANY}, patch: {operation: REMOVE}}]", []),
         ("EnvoyFilter", "configPatches: []", []),
         ("WorkloadEntry", "address: 10.0.0.1\nnetwork: ''", []),
     ],
