@@ -55,6 +55,15 @@ class MeshSnapshot:
         found = [service for address in addresses for service in self._by_address.get(address, ())]
         return tuple(dict.fromkeys(found))
 
+    def locality_at(self, addresses: Iterable[str]) -> str:
+        """The locality that the registry gives a workload on one of the addresses, "" when it gives none."""
+        for address in addresses:
+            for service in self._by_address.get(address, ()):
+                for endpoint in self.endpoints[service.key]:
+                    if endpoint.address == address and endpoint.locality:
+                        return endpoint.locality
+        return ""
+
     def services_for_host(self, host: str) -> tuple[Service, ...]:
         """The services of that host, one for each namespace that declares it."""
         return self._by_host.get(host, ())

@@ -100,7 +100,7 @@ def stance(view: View, rule: MergedRule | None) -> tuple[object, ...]:
         and policy.load_balancer.locality_lb_setting.failover_priority
         for policy in _policies(rule)
     )
-    return (view.proxy.locality, view.proxy.labels if by_labels else ())
+    return (view.locality, view.proxy.labels if by_labels else ())
 
 
 def _policies(rule: MergedRule) -> list[TrafficPolicy | PortTrafficPolicy]:
@@ -113,7 +113,7 @@ def preference(view: View, policy: EffectivePolicy) -> Preference:
     """The preference that a policy gives to the view's proxy."""
     balancer = policy.load_balancer
     setting = balancer.locality_lb_setting if balancer is not None else None
-    where = view.proxy.locality
+    where = view.locality
     if setting is None and where and policy.outlier_detection is not None:
         return Preference(locality=where, failover=True)
     if setting is None or setting.enabled is False:

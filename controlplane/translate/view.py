@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from controlplane.model.destination_rule import MergedRule
 from controlplane.model.mesh_config import MeshConfig
@@ -25,6 +26,11 @@ class View:
     @property
     def mesh(self) -> MeshConfig:
         return self.snapshot.mesh
+
+    @cached_property
+    def locality(self) -> str:
+        """Where the proxy is: as it says itself, else as the registry says of its workload."""
+        return self.proxy.locality or self.snapshot.locality_at(self.proxy.addresses)
 
     def service(self, host: str) -> Service | None:
         """The service that this proxy means by a host name; one outside its scope when there is none in it."""

@@ -12,6 +12,12 @@ def test_services_are_found_by_the_address_of_their_workloads() -> None:
     assert made.services_at(["10.9.9.9"]) == ()
 
 
+def test_the_registry_knows_where_a_workload_is() -> None:
+    placed = resource("WorkloadEntry", "web-v1", "{address: 10.0.0.1, labels: {app: web}, locality: eu/a}")
+    made = mesh(service("web"), placed, workload("web-v2", "10.0.0.2", "web"))
+    assert [made.locality_at([address]) for address in ("10.0.0.1", "10.0.0.2", "10.9.9.9")] == ["eu/a", "", ""]
+
+
 def test_applied_resources_come_before_the_registry() -> None:
     registry = [service("web", port=80)]
     made = build_snapshot([service("web", port=81)], registry)
