@@ -17,6 +17,7 @@ from sidecar.config.protos import string_match, unpack
 from sidecar.config.rejected import At
 
 _RAW = RawBuffer.DESCRIPTOR.full_name
+_TLS = UpstreamTlsContext.DESCRIPTOR.full_name
 _FILE_ROOT = "file-root:"
 _VERSIONS = ("", "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3")
 _VALIDATION_FIELDS = ("trusted_ca", "system_root_certs", "match_subject_alt_names", "match_typed_subject_alt_names")
@@ -25,8 +26,13 @@ _VALIDATION_FIELDS = ("trusted_ca", "system_root_certs", "match_subject_alt_name
 def compile_transport_socket(socket: Any, at: At) -> UpstreamTls | None:
     """envoy.config.core.v3.TransportSocket of a cluster; None is plain text."""
     place = at.field("typed_config")
-    if socket.typed_config.type_url.rpartition("/")[2] == _RAW:
+    kind = socket.typed_config.type_url.rpartition("/")[2]
+    if kind == _RAW:
         return None
+    if kind != _TLS:
+        place.reject(
+            f"the transport socket {kind or 'none'} is not supported by this proxy; only raw_buffer and tls are"
+        )
     context = unpack(socket.typed_config, UpstreamTlsContext, place)
     check(context, ("common_tls_context", "sni", "max_session_keys", "allow_renegotiation"), place)
     common, place = context.common_tls_context, place.field("common_tls_context")

@@ -92,7 +92,7 @@ def test_refuses(common: str, path: str, reason: str) -> None:
 
 
 def test_refuses_other_sockets() -> None:
-    with pytest.raises(Rejected, match=r"has type .*Decorator, where .*UpstreamTlsContext is expected"):
+    with pytest.raises(Rejected, match=r"transport socket .*Decorator is not supported"):
         compile_transport_socket(
             proto(
                 TransportSocket,
