@@ -34,6 +34,7 @@ from typing import Any
 
 READ_BYTES = 65536
 GRACE_S = 6.0
+HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
 
 class LogStream(io.TextIOWrapper):
@@ -97,6 +98,8 @@ class Nursery:
         return True
 
     def _spawn(self, request: dict[str, Any]) -> None:
+        # A signal that met the child with the nursery's handlers would be lost, and told to the nursery.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         pid = os.fork()
         if pid == 0:
             status = 70  # EX_SOFTWARE
@@ -108,6 +111,7 @@ class Nursery:
                     with contextlib.suppress(Exception):
                         stream.flush()
                 os._exit(status)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         self._children.add(pid)
         self._send({"spawned": request["spawn"], "pid": pid})
 
@@ -120,6 +124,7 @@ class Nursery:
         # As Python starts: SIGINT raises KeyboardInterrupt, a broken pipe is an OSError.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         for descriptor in (self._channel.fileno(), self._wake_read, self._wake_write):
             os.close(descriptor)
         for descriptor, path in ((1, request["stdout"]), (2, request["stderr"])):

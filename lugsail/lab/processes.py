@@ -93,9 +93,13 @@ def _signal(pid: int, number: int) -> None:
 
 
 def signal_group(pid: int, number: int) -> None:
-    """Signal a component and all that it started: each component leads a process group of its own."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    """Signal a component and all that it started: each leads a process group of its own, but for its first moment."""
+    try:
         os.killpg(pid, number)
+    except ProcessLookupError:
+        _signal(pid, number)
+    except PermissionError:
+        pass
 
 
 def memory(pid: int) -> Memory | None:

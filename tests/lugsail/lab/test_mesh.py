@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,20 +79,28 @@ class Lab:
             self.process.wait(20)
 
 
-@pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    lab = Lab(tmp_path)
+@contextmanager
+def running(folder: Path) -> Iterator[Lab]:
+    lab = Lab(folder)
+    lab_id = ""
     try:
-        await asyncio.to_thread(lab.up)
+        lab.up()
         assert lab.events[-1]["event"] == "up", lab.home.log("lab").read_text()
         lab_id = lab.state.lab_id
         yield lab
     finally:
-        await asyncio.to_thread(lab.down)
+        lab.down()
         left = state.read_state(lab.home)
         if left is not None:
             state.clean_up(lab.home, left)
     assert processes.marked(lab_id) == []
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One lab for the tests that leave it as it was."""
+    with running(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
 
 
 async def eventually(check: Callable[[], Any]) -> Any:
@@ -178,28 +187,28 @@ async def test_another_lab_on_the_same_subnet_is_refused(lab: Lab, tmp_path: Pat
         prepare(options, lambda event: None)
 
 
-async def test_stop_by_the_socket(lab: Lab) -> None:
-    connection = ControlConnection(lab.home.control_socket)
-    connection.send({"op": "stop"})
-    events = await asyncio.to_thread(lambda: list(connection.answers()))
-    connection.close()
-    assert lab.process is not None
-    assert await asyncio.to_thread(lab.process.wait, 20) == 0
-    assert any(event.get("event") == "component" and event.get("state") == "stopped" for event in events)
-    assert state.read_state(lab.home) is None
-
-
-async def test_after_kill_9_nothing_lives_on_and_the_next_lab_says_so(lab: Lab) -> None:
+def test_after_kill_9_the_next_lab_cleans_up_and_says_so_and_stops_when_asked(lab: Lab) -> None:
+    """The last test of this file: the lab that the others shared ends here."""
     stale = lab.state
     assert lab.process is not None
     lab.process.kill()
-    await asyncio.to_thread(lab.process.wait)
+    lab.process.wait()
     assert not lab.state.is_running
     notes: list[dict[str, Any]] = []
-    options, pods, lock = await asyncio.to_thread(prepare, lab.options, notes.append)
+    options, pods, lock = prepare(lab.options, notes.append)
     lock.release()
     assert options.keep
     assert len(pods) == 3
     assert "The last mesh was killed" in notes[0]["text"]
     assert state.leftovers(stale) == []
     assert state.read_state(lab.home) is None
+
+    lab.up()
+    connection = ControlConnection(lab.home.control_socket)
+    connection.send({"op": "stop"})
+    events = list(connection.answers())
+    connection.close()
+    assert lab.process.wait(20) == 0
+    assert any(event.get("event") == "component" and event.get("state") == "stopped" for event in events)
+    assert state.read_state(lab.home) is None
+    assert processes.marked(stale.lab_id) == []
