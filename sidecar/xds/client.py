@@ -136,8 +136,10 @@ class XdsClient:
                 reason = "the control plane closed the stream"
             except grpc.aio.AioRpcError as error:
                 reason = f"{error.code().name}: {error.details()}"
-            except OSError as error:
-                reason = str(error)
+            except Exception as error:
+                # Whatever it is: the proxy goes on serving, and the next stream starts from the beginning.
+                log.exception("the xDS stream failed")
+                reason = f"{type(error).__name__}: {error}"
             was_connected, self.connected = self.connected, False
             self._connected_gauge.value = 0
             if was_connected or time.monotonic() - started > BACKOFF_MAX_S:
