@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sidecar.codec.headers import Headers, RequestHeaders
 from sidecar.config.matchers import QueryMatch
@@ -24,34 +23,29 @@ _REMEMBERED = 1024
 _TO_HTTPS = Redirect(https=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Matcher:
-    """One route with its predicates; `fraction` None stands for all."""
-
-    route: Route
-    path: PathPredicate
-    headers: tuple[HeadersPredicate, ...]
-    query: tuple[QueryPredicate, ...]
-    fraction: float | None
+#: (route, path or None for every path, all headers or None, query or None, fraction or None); None cannot fail.
+_Matcher = tuple[Route, PathPredicate | None, HeadersPredicate | None, QueryPredicate | None, float | None]
 
 
 class _Host:
-    """A virtual host with its matchers; `only` is set where the first route takes every request as it is."""
+    """A virtual host with its matchers.
 
-    __slots__ = ("host", "matchers", "only", "to_https")
+    `only` is set where the first route takes every request as it is; `bare` where no matcher looks at path or query.
+    """
+
+    __slots__ = ("bare", "host", "matchers", "only", "to_https")
 
     def __init__(self, host: VirtualHost) -> None:
         self.host = host
-        self.matchers = tuple(_build(route) for route in host.routes)
-        first = self.matchers[0] if self.matchers else None
-        plain = first is not None and not first.headers and not first.query and first.fraction is None
+        self.matchers: tuple[_Matcher, ...] = tuple(_build(route) for route in host.routes)
+        self.bare = all(path is None and query is None for _, path, _, query, _ in self.matchers)
         self.only: Route | None = None
-        if plain and first is not None and first.path is _any_path and first.route.split is None:
-            self.only = first.route
+        if self.matchers and self.matchers[0][0].split is None and self.matchers[0][1:] == (None, None, None, None):
+            self.only = self.matchers[0][0]
         self.to_https: Route | None = None
         if host.require_tls != "none":
             self.only = None
-            self.to_https = Route(name="", redirect=_TO_HTTPS, virtual_host=host.name)
+            self.to_https = Route(redirect=_TO_HTTPS, virtual_host=host.name)
 
 
 class RouteTable:
@@ -159,39 +153,36 @@ def _needs_tls(host: VirtualHost, request: RequestHeaders) -> bool:
 
 def _match(host: _Host, request: RequestHeaders, random: float) -> Route | None:
     path = request.path
-    query: bytes = b""
-    if b"?" in path or b"#" in path:
+    # `OPTIONS *` is no path: prefix `/` does not take it, a regex or an empty prefix may.
+    no_path = path[:1] != b"/"
+    query = b""
+    if not host.bare and (b"?" in path or b"#" in path):
         path, query = split_path(path)
     parameters: dict[bytes, bytes] | None = None
-    for matcher in host.matchers:
-        if not matcher.path(path):
+    for route, wants_path, wants_headers, wants_query, fraction in host.matchers:
+        if wants_path is not None:
+            if not wants_path(path):
+                continue
+        elif no_path and route.match.path:
             continue
-        for test in matcher.headers:
-            if not test(request):
-                break
-        else:
-            if matcher.query:
-                if parameters is None:
-                    parameters = query_parameters(query) if query else {}
-                if not all(wants(parameters) for wants in matcher.query):
-                    continue
-            if matcher.fraction is not None:
-                # The number is used up as it decides, and spread out again over [0, 1) for the next decision.
-                if random >= matcher.fraction:
-                    random = (random - matcher.fraction) / (1.0 - matcher.fraction)
-                    continue
-                random /= matcher.fraction
-            route = matcher.route
-            return route if route.split is None else pick_branch(route, random)
+        if wants_headers is not None and not wants_headers(request):
+            continue
+        if wants_query is not None:
+            if parameters is None:
+                parameters = query_parameters(query) if query else {}
+            if not wants_query(parameters):
+                continue
+        if fraction is not None:
+            # The number is used up as it decides, and spread out again over [0, 1) for the next decision.
+            if random >= fraction:
+                random = (random - fraction) / (1.0 - fraction)
+                continue
+            random /= fraction
+        split = route.split
+        if split is None:
+            return route
+        return split.routes[bisect_right(split.bounds, int(random * split.total), 0, len(split.bounds) - 1)]
     return None
-
-
-def pick_branch(route: Route, random: float) -> Route:
-    """The branch of a weighted route for a number in [0, 1)."""
-    split = route.split
-    assert split is not None
-    index = bisect_right(split.bounds, int(random * split.total))
-    return split.routes[index] if index < len(split.routes) else split.routes[-1]
 
 
 def _build(route: Route) -> _Matcher:
@@ -199,27 +190,36 @@ def _build(route: Route) -> _Matcher:
     headers = [headers_predicate(one) for one in match.headers]
     if match.grpc:
         headers.append(_is_grpc)
-    return _Matcher(
-        route=route,
-        path=_path_predicate(match),
-        headers=tuple(headers),
-        query=tuple(_query_predicate(one) for one in match.query),
-        fraction=match.fraction,
+    query = [_query_predicate(one) for one in match.query]
+    return (
+        route,
+        _path_predicate(match),
+        _all_of(headers),
+        (lambda parameters: all(test(parameters) for test in query)) if query else None,
+        match.fraction,
     )
 
 
-def _any_path(path: bytes) -> bool:
-    """What prefix `/` takes: every path but that of `OPTIONS *`."""
-    return path[:1] == b"/"
+def _all_of(tests: list[HeadersPredicate]) -> HeadersPredicate | None:
+    if len(tests) < 2:
+        return tests[0] if tests else None
+
+    def every(headers: Headers) -> bool:
+        for test in tests:  # noqa: SIM110 - a generator costs twice the loop
+            if not test(headers):
+                return False
+        return True
+
+    return every
 
 
-def _path_predicate(match: RouteMatch) -> PathPredicate:
+def _path_predicate(match: RouteMatch) -> PathPredicate | None:
     wanted = match.path
     if match.path_kind == "regex":
         fullmatch = match.regex.fullmatch
         return lambda path: fullmatch(path) is not None
-    if match.path_kind == "prefix" and wanted == b"/":
-        return _any_path
+    if match.path_kind == "prefix" and wanted in (b"", b"/"):
+        return None
     if match.case_sensitive:
         if match.path_kind == "exact":
             return lambda path: path == wanted

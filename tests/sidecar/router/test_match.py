@@ -37,6 +37,8 @@ def name_of(route: Route | None) -> str | None:
     ("match", "yes", "no"),
     [
         ("{prefix: /}", [b"/", b"/a?b"], [b"*"]),
+        ("{prefix: ''}", [b"/", b"*"], []),
+        ("{safe_regex: {regex: '.*'}}", [b"/", b"*"], []),
         ("{prefix: /a}", [b"/a", b"/ab", b"/a/b", b"/a?x"], [b"/", b"/A"]),
         ("{prefix: /Ab, case_sensitive: false}", [b"/AB", b"/abc"], [b"/a"]),
         ("{path: /a}", [b"/a", b"/a?x=1", b"/a#f", b"/a#f?x"], [b"/a/", b"/A", b"/ab"]),
