@@ -9,7 +9,6 @@ cut into reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from http import HTTPStatus
 
 import httptools
@@ -130,6 +129,8 @@ class _Reader:
             self.refused(cause)
         elif isinstance(error, httptools.HttpParserCallbackError) and cause is not None:
             raise cause  # a bug of ours, not of the peer's
+        elif "`Transfer-Encoding`" in str(error):
+            self.refused(MalformedMessage(str(error), 501, "http1.invalid_transfer_encoding"))
         else:
             self.refused(MalformedMessage(str(error)))
 
@@ -225,11 +226,7 @@ class RequestReader(_Reader):
             headers.path = url
         else:
             host = self._other_target(headers, url, host)
-        if host is None:
-            if not self.http_10:
-                raise MalformedMessage("no Host header", details="http1.missing_host_header")  # RFC 9112 3.2
-            host = b""
-        headers.authority = host
+        headers.authority = host or b""  # a missing one is the connection manager's to refuse
         self.framing = NO_BODY
         if b"transfer-encoding" in headers:
             if headers.pop(b"transfer-encoding").lower() != b"chunked" or self.http_10:
@@ -251,7 +248,7 @@ class RequestReader(_Reader):
         if version == "1.0":
             self.http_10 = True
         elif version != "1.1":
-            raise MalformedMessage(f"HTTP version {version}", details="http1.unsupported_version")
+            raise MalformedMessage(f"HTTP version {version}", 426, "low_version")
         self.is_upgrade = parser.should_upgrade() and headers.method != _CONNECT
 
     def _other_target(self, headers: RequestHeaders, url: bytes, host: bytes | None) -> bytes | None:
@@ -260,8 +257,6 @@ class RequestReader(_Reader):
             headers.path = b""
             return url
         if url == b"*":
-            if headers.method != b"OPTIONS":
-                raise MalformedMessage("target * is for OPTIONS alone", details="http1.invalid_url")
             headers.path = url
             return host
         scheme, separator, rest = url.partition(b"://")
@@ -329,7 +324,7 @@ class ResponseReader(_Reader):
             self._check_count(headers)
         self.keep_alive = parser.should_keep_alive()
         if status < 200:
-            self._informational(headers, parser)
+            self._before_final(headers, parser)
             return
         coding = headers.pop(b"transfer-encoding", None)
         if coding is not None and coding.lower() != b"chunked":
@@ -355,7 +350,7 @@ class ResponseReader(_Reader):
             return
         self.response_head(headers)
 
-    def _informational(self, headers: ResponseHeaders, parser: httptools.HttpResponseParser) -> None:
+    def _before_final(self, headers: ResponseHeaders, parser: httptools.HttpResponseParser) -> None:
         self.framing = NO_BODY
         if headers.status == 101:
             if not parser.should_upgrade():
@@ -444,12 +439,13 @@ def _too_large(details: str = "http1.headers_too_large") -> MalformedMessage:
     return MalformedMessage("the head is too large", 431, details)
 
 
-def _status_lines(phrases: Iterable[HTTPStatus]) -> dict[int, bytes]:
-    return {int(status): b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in phrases}
-
-
 _CRLF = b"\r\n"
 _COLON = b": "
-_STATUS_LINES = _status_lines(HTTPStatus)
+#: Envoy's phrases are the standard ones; those it does not know read `Unknown`.
+_UNKNOWN = frozenset((102, 103, 418, 425, 451))
+_STATUS_LINES = {
+    int(one): b"HTTP/1.1 %d %b\r\n" % (one, one.phrase.encode()) for one in HTTPStatus if one not in _UNKNOWN
+}
+_STATUS_LINES[599] = b"HTTP/1.1 599 Last Unassigned Server Error Code\r\n"
 _SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding"))
 _NOT_IN_TRAILERS = (b"content-length", b"transfer-encoding", b"host")

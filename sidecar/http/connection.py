@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from sidecar.codec.headers import RequestHeaders, ResponseHeaders
 from sidecar.codec.http1 import MalformedMessage, RequestReader, encode_response
+from sidecar.filters.base import LocalReply
 from sidecar.http.stream import Stream
 from sidecar.telemetry import response_flags as flag
 from sidecar.timers import Deadline
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from sidecar.http.connection_manager import HttpManager
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+#: The bodies of answers to what was no request.
+REFUSALS = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    426: b"Upgrade Required",
+    431: b"Request Header Fields Too Large",
+    501: b"Not Implemented",
+}
 
 
 class ServerConnection(RequestReader, asyncio.Protocol):
@@ -175,14 +184,13 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         if self.current is not None and self.current is not reading:
             self.draining = True  # the answers before this one still go out; the bad request closes behind them
             return
-        if reading is not None and (reading.response_started or reading.started):
-            reading.info.response_flags |= flag.DOWNSTREAM_PROTOCOL_ERROR
+        if reading is not None:
             reading.stop_waiting()
-            reading.cancel_upstream()
-            if reading.response_started:
-                reading.reset_downstream(error.details)
-                return
-        self.manager.refuse(self, error)
+            reading.close = True
+            body = REFUSALS.get(error.status, b"Bad Request")
+            reading.reply(LocalReply(error.status, body, error.details, flag.DOWNSTREAM_PROTOCOL_ERROR))
+            return
+        self.manager.refuse(self, error, REFUSALS.get(error.status, b"Bad Request"))
         self.current = None
         self.finish_closing()
 
@@ -301,7 +309,11 @@ class ServerConnection(RequestReader, asyncio.Protocol):
             info.bytes_received += counter.received
             info.bytes_sent += counter.sent
             info.end_ns = monotonic_ns()
+            if by_downstream:
+                info.response_flags |= flag.DOWNSTREAM_CONNECTION_TERMINATION
+                info.response_code_details = "downstream_remote_disconnect"
             stream.finished = True
+            stream.routing_ended()
             self.manager.ended(stream)
             self.manager.closed(self)
 

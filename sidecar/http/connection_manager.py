@@ -137,13 +137,14 @@ class HttpManager:
     def serve(self, stream: Stream) -> None:
         """From the request's head to the router."""
         request = stream.request
-        stream.route = None
         config = self.config
-        if not SPECIAL.isdisjoint(request) and self._special(stream):
-            return
+        if not SPECIAL.isdisjoint(request):
+            self._special(stream)
         if stream.http_10 and not config.accept_http_10:
-            stream.close = True
-            stream.reply(LocalReply(426, b"", "low_version"))
+            self._reject(stream, 426, b"Upgrade Required", "low_version")
+            return
+        if not request.authority and not stream.http_10:
+            self._reject(stream, 400, b"", "missing_host_header")  # RFC 9112 3.2
             return
         edge = config.use_remote_address
         if edge:
@@ -166,6 +167,9 @@ class HttpManager:
             stream.arm_idle(timeout_ms)
         if stream.connection.last_request:
             stream.close = True
+        if stream.upgrade_refused:
+            self._reject(stream, 403, b"", "upgrade_failed")
+            return
         filters = self._route_filters(route)
         if filters:
             stream.run_filters(filters)
@@ -184,8 +188,8 @@ class HttpManager:
             self._filters_of[route] = filters
         return filters
 
-    def _special(self, stream: Stream) -> bool:
-        """Headers that want treatment; answers whether the request was answered already."""
+    def _special(self, stream: Stream) -> None:
+        """Headers that want treatment."""
         request = stream.request
         upgrading = False
         if stream.upgrading:
@@ -193,28 +197,36 @@ class HttpManager:
             if kind in self.config.upgrades:
                 upgrading = True
             elif kind != b"h2c":
-                stream.upgrading = False
-                stream.close = True
-                stream.reply(LocalReply(403, b"", "upgrade_failed"))
-                return True
+                stream.upgrade_refused = True
         stream.upgrading = upgrading
         stream.client_settings = treat_special(request, self.config, upgrading)
         expect = request.get(b"expect")
         if expect is not None and not self.config.proxy_100_continue and expect.lower() == b"100-continue":
             request.remove(b"expect")
             stream.connection.send_continue()
-        return False
 
     def _edge(self, stream: Stream) -> None:
         remote = stream.info.downstream_remote_address.rpartition(":")[0].strip("[]")
         local = stream.info.downstream_local_address.rpartition(":")[0].strip("[]")
         treat_edge(stream.request, self.config, remote, local)
 
+    def _reject(self, stream: Stream, status: int, body: bytes, details: str) -> None:
+        """Refuse a request and close the connection behind it."""
+        stream.close = True
+        stream.reply(LocalReply(status, body, details))
+
     def _odd_path(self, stream: Stream) -> bool:
         """A path that may want normalising; False when it was answered."""
         config, request = self.config, stream.request
-        if b"#" in request.path or not request.path:
-            stream.reply(LocalReply(400 if request.path else 404, b"", "path_normalization_failed"))
+        path = request.path
+        if not path:
+            stream.close = True  # CONNECT, which nothing here is set up for
+            return True
+        if path == b"*":
+            stream.reply(LocalReply(404, b"", "absolute_path_rejected"))
+            return False
+        if b"#" in path:
+            self._reject(stream, 400, b"", "path_normalization_failed")
             return False
         if not self._normalizes:
             return True
@@ -278,7 +290,7 @@ class HttpManager:
             for info in ended:
                 record(info)
 
-    def refuse(self, connection: ServerConnection, error: MalformedMessage) -> None:
+    def refuse(self, connection: ServerConnection, error: MalformedMessage, body: bytes) -> None:
         """Answer bytes that were no request, and log them as Envoy does."""
         info = StreamInfo(time(), self.clusters.wheel.now_ns())
         info.downstream_remote_address = connection.remote_address
@@ -287,9 +299,10 @@ class HttpManager:
         info.response_code = error.status
         info.response_code_details = error.details
         headers = ResponseHeaders(error.status)
-        body = _REFUSALS.get(error.status, b"Bad Request")
         headers[b"content-length"] = b"%d" % len(body)
         headers[b"content-type"] = b"text/plain"
+        headers[b"date"] = self.date()
+        headers[b"server"] = self.server_name
         headers[b"connection"] = b"close"
         info.response_headers = headers
         info.bytes_sent = len(body)
@@ -305,11 +318,3 @@ class HttpManager:
             self._date_second = second
             self._date = strftime("%a, %d %b %Y %H:%M:%S GMT", gmtime(second)).encode()
         return self._date
-
-
-_REFUSALS = {
-    400: b"Bad Request",
-    408: b"Request Timeout",
-    431: b"Request Header Fields Too Large",
-    501: b"Not Implemented",
-}

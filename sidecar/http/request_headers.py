@@ -67,7 +67,7 @@ def treat_special(headers: RequestHeaders, config: HttpConnectionManager, upgrad
     if connection is not None and not upgrading:
         _drop_named(headers, connection)
     if upgrading:
-        headers[b"connection"] = b"upgrade"
+        headers[b"connection"] = connection or b"upgrade"
     else:
         headers.remove(b"upgrade")
         headers.remove(b"http2-settings")

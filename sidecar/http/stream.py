@@ -39,6 +39,7 @@ class Stream(RoutedStream):
         "idle_ns",
         "is_head",
         "started",
+        "upgrade_refused",
     )
 
     def __init__(self, connection: ServerConnection, request: RequestHeaders) -> None:
@@ -64,12 +65,14 @@ class Stream(RoutedStream):
         self.request_trailers = None
         self.is_head = request.method == b"HEAD"
         self.started = False
+        self.upgrade_refused = False
         self.idle_ns = 0
         self._chunked_response = False
         self._filters: tuple[HttpFilter, ...] = ()
         self._next_filter = 0
         self._pause: Deadline | None = None
         # The routed half, set here since a call for it would be made for every request.
+        self.route = None
         self.upstream = None
         self.upstream_sent = False
         self.response = None
@@ -164,6 +167,12 @@ class Stream(RoutedStream):
             headers.set(name, value)
         self.response = headers
         info.response_headers = headers
+        route = self.route
+        if not info.upstream_cluster and route is not None and route.action is not None:
+            cluster = self.clusters.active.get(route.action.cluster)
+            if cluster is not None:  # answered before the router saw it; logs name the cluster all the same
+                info.upstream_cluster = route.action.cluster
+                info.cluster = cluster.config
         if self._direct() and self.route.response_headers:  # type: ignore[union-attr]
             apply_mutations(headers, self.route.response_headers, info)  # type: ignore[union-attr]
         self.send_response(headers, body, True, None)
@@ -258,7 +267,6 @@ class Stream(RoutedStream):
             headers[b"server"] = manager.server_name
         if b"date" not in headers:
             headers[b"date"] = manager.date()
-        headers.set(b"connection", b"upgrade")
         self.connection.tunnel(self, connection, encode_response(headers), rest)
 
     def reset_downstream(self, details: str) -> None:

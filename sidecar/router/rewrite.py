@@ -17,7 +17,10 @@ def rewrite_request(request: RequestHeaders, action: RouteAction, envoy_headers:
     With `envoy_headers`, x-envoy-original-path keeps the path that was.
     """
     if action.host_rewrite is not None:
+        host = request.authority
         rewrite_host(request, action.host_rewrite, action.append_x_forwarded_host)
+        if envoy_headers and request.authority != host:
+            request.set(ORIGINAL_HOST, host)
     if action.path_rewrite is not None:
         path = rewrite_path(action.path_rewrite, request.path)
         if path is not None:

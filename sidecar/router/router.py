@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from sidecar.upstream.host import Host
     from sidecar.upstream.pool import HostPool
 
-_BODILESS = frozenset((b"GET", b"HEAD", b"DELETE", b"TRACE", b"OPTIONS"))
+#: Without a body these get no `content-length: 0` (RFC 9110 8.6).
+_BODILESS = frozenset((b"GET", b"HEAD", b"DELETE", b"TRACE"))
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 _RESET_FLAGS = (
     flag.UPSTREAM_CONNECTION_FAILURE,
@@ -165,7 +166,6 @@ class RoutedStream:
             self._answer_route(route)
             return
         cluster = self.clusters.active.get(action.cluster)
-        info.upstream_cluster = action.cluster
         if cluster is None:
             self.reply(
                 LocalReply(action.cluster_not_found_status, b"", "cluster_not_found", flag.NO_CLUSTER_FOUND)
@@ -173,6 +173,7 @@ class RoutedStream:
             return
         self.action = action
         self.cluster = cluster
+        info.upstream_cluster = action.cluster
         info.cluster = cluster.config
         request = self.request
         timeout_ms = action.timeout_ms
@@ -457,7 +458,6 @@ class RoutedStream:
         text += words
         details = words.replace(" ", "_")
         if detail and reason in (CONNECT_FAILURE, CONNECT_TIMEOUT):
-            text += f", transport failure reason: {detail.replace('_', ' ')}"
             details += f"|{detail}"
         status = 502 if reason == PROTOCOL_ERROR else 503
         code, code_class = self.cluster.stats.codes[status]

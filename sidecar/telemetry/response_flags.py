@@ -31,8 +31,9 @@ OVERLOAD_MANAGER = 1 << 21
 DNS_RESOLUTION_FAILURE = 1 << 22
 FAILED_LOCAL_HEALTH_CHECK = 1 << 23
 
-#: Bit → (the access log's letters, the name in words), in the order Envoy prints them.
+#: Bit → (the access log's letters, the name in words), in the order Envoy prints them (it prints them as they come: URX comes first).
 FLAGS: dict[int, tuple[str, str]] = {
+    UPSTREAM_RETRY_LIMIT_EXCEEDED: ("URX", "UpstreamRetryLimitExceeded"),
     FAILED_LOCAL_HEALTH_CHECK: ("LH", "FailedLocalHealthCheck"),
     NO_HEALTHY_UPSTREAM: ("UH", "NoHealthyUpstream"),
     UPSTREAM_REQUEST_TIMEOUT: ("UT", "UpstreamRequestTimeout"),
@@ -47,7 +48,6 @@ FLAGS: dict[int, tuple[str, str]] = {
     RATE_LIMITED: ("RL", "RateLimited"),
     UNAUTHORIZED_EXTERNAL_SERVICE: ("UAEX", "UnauthorizedExternalService"),
     DOWNSTREAM_CONNECTION_TERMINATION: ("DC", "DownstreamConnectionTermination"),
-    UPSTREAM_RETRY_LIMIT_EXCEEDED: ("URX", "UpstreamRetryLimitExceeded"),
     STREAM_IDLE_TIMEOUT: ("SI", "StreamIdleTimeout"),
     DOWNSTREAM_PROTOCOL_ERROR: ("DPE", "DownstreamProtocolError"),
     UPSTREAM_PROTOCOL_ERROR: ("UPE", "UpstreamProtocolError"),

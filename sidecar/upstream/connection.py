@@ -220,7 +220,8 @@ class UpstreamConnection(ResponseReader, asyncio.Protocol):
             self._complete = True
             self.fed()
             return
-        self._fail(CONNECTION_TERMINATION, str(error or ""))
+        # A response cut short broke the protocol; before it began, the connection simply ended.
+        self._fail(PROTOCOL_ERROR if self.in_body else CONNECTION_TERMINATION, str(error or ""))
 
     def _fail(self, reason: int, detail: str) -> None:
         stream = self.stream

@@ -20,9 +20,10 @@ class RelayOwner(Protocol):
 class RelaySide(asyncio.Protocol):
     """One side of a relay. Made in pairs by `join`, or first alone while the other side still connects."""
 
-    __slots__ = ("_ended", "_owner", "_waiting", "is_downstream", "peer", "transport")
+    __slots__ = ("_ended", "_half_close", "_owner", "_waiting", "is_downstream", "peer", "transport")
 
-    def __init__(self, owner: RelayOwner, is_downstream: bool) -> None:
+    def __init__(self, owner: RelayOwner, is_downstream: bool, half_close: bool = True) -> None:
+        self._half_close = half_close
         self._owner = owner
         self._waiting: list[bytes] = []
         self._ended = False
@@ -46,6 +47,8 @@ class RelaySide(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Half-close travels on: the other direction may still have something to say."""
         self._ended = True
+        if not self._half_close:
+            return False
         peer = self.peer
         if peer is not None and peer.transport is not None:
             if peer._ended:
@@ -110,8 +113,8 @@ class ClosingOnce:
 
 
 def join(owner: RelayOwner, downstream: asyncio.Transport, upstream: asyncio.Transport) -> tuple[RelaySide, RelaySide]:
-    """Turn two live transports of other protocols into a relay."""
-    left, right = RelaySide(owner, True), RelaySide(owner, False)
+    """Turn two live transports into a relay, for upgraded HTTP: the first side to end ends both."""
+    left, right = RelaySide(owner, True, half_close=False), RelaySide(owner, False, half_close=False)
     for side, transport in ((left, downstream), (right, upstream)):
         transport.set_protocol(side)
         side.connection_made(transport)
