@@ -20,13 +20,14 @@ from google.protobuf.message import Message
 
 from sidecar.agent.health import ask_admin
 from sidecar.xds.client import CLUSTER_TYPE, LISTENER_TYPE, ROUTE_TYPE
+from tests.sidecar.loopback import own_ip
 from tests.sidecar.xds.test_client import listener, response, routes
 
-IP = "127.36.94.1"
+IP = own_ip(94)
 REPO = pathlib.Path(__file__).parents[2]
 
 
-def start(folder: pathlib.Path, discovery: str = "127.36.94.9:15010") -> subprocess.Popen[str]:
+def start(folder: pathlib.Path, discovery: str = "127.0.0.9:15010") -> subprocess.Popen[str]:
     command = [
         sys.executable, "-m", "sidecar", "--workload", "x-v1", "--ip", IP, "--discovery", discovery,
         "--state-dir", str(folder),

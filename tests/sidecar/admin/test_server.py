@@ -20,9 +20,11 @@ from sidecar.config.clusters import Cluster, Thresholds
 from sidecar.config.endpoints import Endpoint, Endpoints, Locality, LocalityEndpoints
 from sidecar.upstream.cluster_manager import ClusterManager
 from sidecar.xds.client import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+from tests.sidecar.loopback import own_ip
 from tests.sidecar.xds.test_client import Proxy, eds, endpoints, listener, routes
 
-ADMIN, METRICS, HEALTH = ("127.36.93.1", 15000), ("127.36.93.1", 15090), ("127.36.93.1", 15021)
+IP = own_ip(93)
+ADMIN, METRICS, HEALTH = (IP, 15000), (IP, 15090), (IP, 15021)
 REVIEWS = "outbound|9080||reviews.default.svc.cluster.local"
 
 
@@ -45,7 +47,7 @@ class Page:
         self.clusters = ClusterManager(self.stats, asyncio.get_running_loop())
         self._fill_clusters()
         identity = Identity(workload="x-v1", namespace="default", ip=ADMIN[0], labels={"app": "x"})
-        bootstrap = build_bootstrap(identity, "127.36.93.9:15010", ADMIN[0])
+        bootstrap = build_bootstrap(identity, "127.0.0.1:15010", ADMIN[0])
         self.view = ProxyView(
             bootstrap=bootstrap,
             stats=self.stats,
@@ -130,7 +132,7 @@ async def test_the_whole_config_dump(page: Page) -> None:
         "SecretsConfigDump",
     ]
     bootstrap, clusters, listeners, _, route_configs, _ = configs
-    assert bootstrap["bootstrap"]["node"]["id"].startswith("sidecar~127.36.93.1~x-v1.default~")
+    assert bootstrap["bootstrap"]["node"]["id"].startswith(f"sidecar~{IP}~x-v1.default~")
     assert clusters["version_info"] == "c1"
     assert [one["cluster"]["name"] for one in clusters["static_clusters"]] == ["xds-grpc", "prometheus_stats"]
     (active,) = clusters["dynamic_active_clusters"]
@@ -195,8 +197,8 @@ async def test_clusters_as_json(page: Page) -> None:
 async def test_listeners(page: Page) -> None:
     assert (await page.get("/listeners"))[1].splitlines() == [
         "good::127.0.0.1:9080",
-        "health::127.36.93.1:15021",
-        "prometheus::127.36.93.1:15090",
+        f"health::{IP}:15021",
+        f"prometheus::{IP}:15090",
     ]
     statuses = (await page.json("/listeners?format=json"))["listener_statuses"]
     assert statuses[0]["local_address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 9080}
@@ -265,6 +267,6 @@ async def test_the_rest(page: Page) -> None:
 
 async def test_a_busy_port_is_named(page: Page) -> None:
     second = Admin(page.view, admin=ADMIN, prometheus=METRICS, health=HEALTH)
-    with pytest.raises(OSError, match=r"can not listen on 127.36.93.1:15000: "):
+    with pytest.raises(OSError, match=f"can not listen on {IP}:15000: "):
         await second.start()
     await second.stop()

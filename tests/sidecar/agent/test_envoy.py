@@ -15,9 +15,10 @@ import pytest
 
 from sidecar.agent.envoy import EnvoyNotFound, command_line, find_envoy
 from sidecar.agent.health import ask_admin, is_ready
+from tests.sidecar.loopback import own_ip
 
-IP = "127.36.91.1"
-DISCOVERY = "127.36.91.9:15010"  # nobody is there
+IP = own_ip(91)
+DISCOVERY = f"{own_ip(90)}:15010"  # nobody is there
 
 
 def envoy_or_skip() -> str:

@@ -16,8 +16,9 @@ from sidecar.agent.envoy import EnvoyNotFound, find_envoy
 from sidecar.codec.headers import RequestHeaders, ResponseHeaders
 from sidecar.telemetry.formatter import compile_json, compile_substitution, compile_text
 from sidecar.telemetry.stream_info import StreamInfo
+from tests.sidecar.loopback import own_ip
 
-IP, PORT = "127.36.92.1", 18080
+IP, PORT = own_ip(92), 18080
 HCM_TYPE = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 BODY = b"hello from the proxy\n"
 
