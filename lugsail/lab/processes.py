@@ -93,11 +93,18 @@ def _signal(pid: int, number: int) -> None:
 
 
 def signal_group(pid: int, number: int) -> None:
-    """Signal a component and all that it started: each leads a process group of its own, but for its first moment."""
-    try:
+    """Signal what a component started, and itself: each component leads a process group of its own."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
+
+
+def signal_component(ref: ProcessRef, number: int) -> None:
+    """As signal_group, but also in a component's first moment, when it has no group yet."""
+    try:
+        os.killpg(ref.pid, number)
     except ProcessLookupError:
-        _signal(pid, number)
+        if is_alive(ref):
+            _signal(ref.pid, number)
     except PermissionError:
         pass
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from lugsail.lab.launcher import Launcher, LaunchError, Process
-from lugsail.lab.processes import is_alive, signal_group
+from lugsail.lab.processes import is_alive, signal_component, signal_group
 from lugsail.lab.spawn import Spawn
 
 FIRST_BACKOFF_S = 0.2
@@ -144,7 +144,7 @@ class Supervisor:
                 await component.task
         process = component.process
         if process is not None and is_alive(process.ref):
-            signal_group(process.pid, signal.SIGTERM)
+            signal_component(process.ref, signal.SIGTERM)
             try:
                 await asyncio.wait_for(process.wait(), grace_s)
             except TimeoutError:
