@@ -24,7 +24,7 @@ SAMPLES = REPO / "samples"
 LUGSAIL = pathlib.Path(sys.executable).with_name("lugsail")
 
 #: Kinds that a case may leave behind; the lab's own Sidecars stay.
-USER_KINDS = ("virtualservice", "destinationrule", "serviceentry", "envoyfilter", "workloadentry", "gateway")
+USER_KINDS = ("virtualservices", "destinationrules", "serviceentries", "envoyfilters", "workloadentries", "gateways")
 
 
 @dataclass
@@ -88,9 +88,21 @@ class Lab:
     def reset(self) -> None:
         """Delete what a case applied, and put the ingress gateway back as `up` had it."""
         for kind in USER_KINDS:
-            for item in json.loads(self.cli("get", kind, "-A", "-o", "json").stdout)["items"]:
-                self.cli("delete", kind, item["metadata"]["name"], "-n", item["metadata"]["namespace"])
+            for item in json.loads(self.api("GET", f"/{kind}").body)["items"]:
+                meta = item["metadata"]
+                self.api("DELETE", f"/namespaces/{meta['namespace']}/{kind}/{meta['name']}")
         self.apply(SAMPLES / "bookinfo" / "bookinfo-gateway.yaml")
+
+    def api(self, method: str, path: str, resource: dict[str, Any] | None = None) -> Answer:
+        """One call of the control plane's REST API, below the networking group."""
+        return request(
+            f"{self.subnet}.0.1",
+            8080,
+            method,
+            "/apis/networking.istio.io/v1" + path,
+            {"content-type": "application/json"},
+            body=json.dumps(resource) if resource else None,
+        )
 
     def status(self) -> dict[str, Any]:
         return json.loads(self.cli("status", "-o", "json").stdout)
@@ -179,13 +191,19 @@ class Client:
 
 
 def request(
-    host: str, port: int, method: str, path: str, headers: dict[str, str] | None = None, timeout_s: float = 30
+    host: str,
+    port: int,
+    method: str,
+    path: str,
+    headers: dict[str, str] | None = None,
+    timeout_s: float = 30,
+    body: str | None = None,
 ) -> Answer:
     """One request on a connection of its own."""
     start = time.monotonic()
     connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
-        connection.request(method, path, headers=headers or {})
+        connection.request(method, path, body, headers or {})
         r = connection.getresponse()
         return Answer(r.status, lower(r.getheaders()), r.read().decode(errors="replace"), time.monotonic() - start)
     finally:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.lab import SAMPLES, Client, Lab, eventually, request
+from tests.e2e.lab import SAMPLES, Client, Lab, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -76,9 +76,8 @@ def test_traffic_outlives_the_control_plane(lab: Lab) -> None:
 
 def test_200_applies_under_load_without_one_failed_request(lab: Lab) -> None:
     lab.apply(BOOKINFO / "destination-rule-all.yaml", BOOKINFO / "virtual-service-all-v1.yaml")
-    base = f"http://{lab.subnet}.0.1:8080/apis/networking.istio.io/v1/namespaces/default/virtualservices/reviews"
-    host, path = f"{lab.subnet}.0.1", base.split(":8080", 1)[1]
-    resource = json.loads(request(host, 8080, "GET", path).body)
+    path = "/namespaces/default/virtualservices/reviews"
+    resource = json.loads(lab.api("GET", path).body)
     with Load(lab) as load:
         for i in range(200):
             subsets = ("v1", "v2", "v3")
@@ -91,22 +90,10 @@ def test_200_applies_under_load_without_one_failed_request(lab: Lab) -> None:
                 }
             ]
             resource["metadata"].pop("resourceVersion", None)
-            status, body = put(host, path, resource)
-            assert status == 200, body
+            answer = lab.api("PUT", path, resource)
+            assert answer.status == 200, answer.body
     assert set(load.counts) == {"200"}, load.counts
     assert load.counts["200"] > 50
-
-
-def put(host: str, path: str, resource: dict[str, Any]) -> tuple[int, str]:
-    import http.client
-
-    connection = http.client.HTTPConnection(host, 8080, timeout=10)
-    try:
-        connection.request("PUT", path, json.dumps(resource), {"content-type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    finally:
-        connection.close()
 
 
 @pytest.mark.parametrize("part", ["proxy_pid", "app_pid"])

@@ -218,9 +218,9 @@ def test_mirroring(lab: Lab) -> None:
 
     def mirrored() -> bool:
         lines = [x for x in lab.proxy_log("httpbin-v2").splitlines() if "/anything/mirrored-" in x]
-        return len(lines) == 10 and all("-shadow" in x for x in lines)
+        return len(lines) == 10
 
-    eventually(mirrored, what="ten mirrored requests, Host ending in -shadow, in httpbin-v2's access log")
+    eventually(mirrored, what="ten mirrored requests in httpbin-v2's access log")
     served = [x for x in lab.proxy_log("httpbin-v1").splitlines() if "/anything/mirrored-" in x]
     assert len(served) == 10
 
