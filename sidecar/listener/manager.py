@@ -17,7 +17,7 @@ from sidecar.listener.dispatcher import ChainManager, Dispatcher, make_connectio
 from sidecar.listener.filter_chain_match import needs
 from sidecar.network.tcp_proxy import TcpProxyManager
 from sidecar.router.match import RouteTable
-from sidecar.telemetry.access_log import AccessLogWriters, compile_format, compile_json
+from sidecar.telemetry.access_log import AccessLogWriters
 from sidecar.telemetry.stats import Stats
 from sidecar.telemetry.stream_info import StreamInfo
 from sidecar.upstream.cluster_manager import ClusterManager
@@ -308,7 +308,7 @@ class ListenerManager:
 
     def _log(self, log: AccessLog) -> Recorder:
         write = self._logs.open(log.path).write
-        line = compile_json(log.json) if log.json is not None else compile_format(log.format)
+        line = log.render
         keep = log.keep
         if keep is None:
             return lambda info: write(line(info))
