@@ -25,7 +25,8 @@ from controlplane.model.mesh_snapshot import build_snapshot
 from controlplane.options import Options, parse_options
 from controlplane.sources.aggregate import Registry
 from controlplane.sources.static_file import StaticFileSource
-from controlplane.translate.build import Translator, affected_types
+from controlplane.translate.affected import affected_types
+from controlplane.translate.build import Translator
 from controlplane.xds.connection import Push
 from controlplane.xds.push_queue import Change, PushQueue
 from controlplane.xds.server import AdsServer, PortTaken
@@ -119,14 +120,14 @@ class ControlPlane:
         kind = event.stored.key.kind
         self.metrics.config_event(kind, _EVENT_NAMES[event.type])
         log.info("%s %s, revision %d", event.stored.key, event.type.lower(), event.revision)
-        self._offer(event.revision, frozenset((kind,)), "config")
+        self._offer(event.revision, "config")
 
-    def _registry_changed(self, kinds: frozenset[str]) -> None:
-        self._offer(self.store.bump(), kinds if self.keeper.current else None, "registry")
+    def _registry_changed(self, _kinds: frozenset[str]) -> None:
+        self._offer(self.store.bump(), "registry")
 
-    def _offer(self, revision: int, kinds: frozenset[str] | None, trigger: str) -> None:
+    def _offer(self, revision: int, trigger: str) -> None:
         self.board.written(revision)
-        self.queue.offer(Change(revision, kinds, time.monotonic(), {trigger: 1}))
+        self.queue.offer(Change(revision, time.monotonic(), {trigger: 1}))
 
     def _rebuild_and_push(self, change: Change, force: bool = False) -> None:
         if not self.registry.complete.is_set():
@@ -138,7 +139,7 @@ class ControlPlane:
             self.serving.set()
 
     def _push_all(self) -> None:
-        self._rebuild_and_push(Change(self.store.revision, None, time.monotonic(), {"debug": 1}), force=True)
+        self._rebuild_and_push(Change(self.store.revision, time.monotonic(), {"debug": 1}), force=True)
 
     def _current(self) -> Push:
         assert self.keeper.current is not None  # the xDS port opens after the first snapshot

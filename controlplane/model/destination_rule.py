@@ -98,7 +98,8 @@ class DestinationRules:
         self.merged: dict[tuple[Config[DestinationRuleSpec], ...], MergedRule] = {}
         self._found: dict[tuple[object, ...], MergedRule | None] = {}
         self._selective = False
-        for config in sorted(configs, key=lambda c: c.age_order):
+        self.configs = tuple(sorted(configs, key=lambda c: c.age_order))
+        for config in self.configs:
             host = resolve_host(config.spec.host, config.namespace)
             self._by_host.setdefault(config.namespace, {}).setdefault(host, []).append(config)
             self._selective = self._selective or config.spec.workload_selector is not None

@@ -22,25 +22,6 @@ from controlplane.translate.view import View, view_of
 # In the order in which they are pushed: clusters before what names them.
 TYPES = (CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE)
 
-# Which types a change of a kind can change. A ServiceEntry or Sidecar can change what is visible at all.
-_AFFECTED: dict[str, frozenset[str]] = {
-    "VirtualService": frozenset({CLUSTER_TYPE, LISTENER_TYPE, ROUTE_TYPE, ENDPOINT_TYPE}),
-    "DestinationRule": frozenset({CLUSTER_TYPE, LISTENER_TYPE, ROUTE_TYPE, ENDPOINT_TYPE}),
-    "Gateway": frozenset({LISTENER_TYPE, ROUTE_TYPE}),
-    "ServiceEntry": frozenset(TYPES),
-    "WorkloadEntry": frozenset(TYPES),
-    "Sidecar": frozenset(TYPES),
-    "EnvoyFilter": frozenset(TYPES),
-}
-
-
-def affected_types(changed_kinds: set[str]) -> set[str]:
-    """The type URLs whose resources a change of these resource kinds can change, at most.
-
-    A VirtualService counts for clusters too: what it sends to is imported by Sidecars that import the VirtualService.
-    """
-    return {type_url for kind in changed_kinds for type_url in _AFFECTED.get(kind, frozenset(TYPES))}
-
 
 class Translator:
     """Keeps what it built by the inputs it was built from, over proxies and snapshots. Not thread-safe."""

@@ -21,22 +21,20 @@ WAIT_BOUND_MS = 64.0
 class Change:
     """What changed since the last push, merged.
 
-    `kinds`: resource kinds (`VirtualService`); None stands for everything. `revision`: the newest store revision.
-    `first_at`: monotonic seconds of the oldest change. `triggers`: what caused it (`config`, `registry`) → how often.
+    `revision`: the newest store revision. `first_at`: monotonic seconds of the oldest change.
+    `triggers`: what caused it (`config`, `registry`) → how often.
     """
 
     revision: int
-    kinds: frozenset[str] | None
     first_at: float
     triggers: dict[str, int] = field(default_factory=dict)
 
     def merge(self, later: Change) -> Change:
         """Both in one."""
-        kinds = None if self.kinds is None or later.kinds is None else self.kinds | later.kinds
         triggers = dict(self.triggers)
         for name, count in later.triggers.items():
             triggers[name] = triggers.get(name, 0) + count
-        return Change(max(self.revision, later.revision), kinds, min(self.first_at, later.first_at), triggers)
+        return Change(max(self.revision, later.revision), min(self.first_at, later.first_at), triggers)
 
 
 class Backoff:

@@ -23,14 +23,14 @@ ALL_TYPES = frozenset(PUSH_ORDER)
 
 
 class SnapshotKeeper:
-    """`build(resources, registry, previous)` makes a snapshot; `affected(kinds)`: the xDS types these can change."""
+    """`build(resources, registry, previous)` makes a snapshot; `affected(before, after)`: types that can differ."""
 
     def __init__(
         self,
         read_resources: Callable[[], Iterable[Resource]],
         read_registry: Callable[[], Iterable[Resource]],
         build: Callable[[Iterable[Resource], Iterable[Resource], Any], Any],
-        affected: Callable[[set[str]], Iterable[str]],
+        affected: Callable[[Any, Any], frozenset[str]],
         board: StatusBoard,
         observer: XdsObserver,
         clock: Callable[[], float],
@@ -42,26 +42,23 @@ class SnapshotKeeper:
         self._board = board
         self._observer = observer
         self._clock = clock
-        self._unserved: frozenset[str] = frozenset()
         self.current: Push | None = None
 
     def rebuild(self, change: Change, force: bool = False) -> Push | None:
         """A push of what the change made; None when no snapshot could be built (the last good one stays)."""
         started = self._clock()
-        # What an earlier, failed rebuild should have brought is still missing at the proxies.
-        types = self._unserved | (ALL_TYPES if change.kinds is None else frozenset(self._affected(set(change.kinds))))
+        previous = self.current.snapshot if self.current is not None else None
         try:
-            previous = self.current.snapshot if self.current is not None else None
             snapshot = self._build(self._read_resources(), self._read_registry(), previous)
         except Exception as error:
             log.exception("no snapshot of revision %d: the last good one stays in force", change.revision)
-            self._unserved = types
             self._observer.snapshot_failed()
             self._board.build_failed(change.revision, f"{type(error).__name__}: {error}")
             return None
-        self._unserved = frozenset()
         self._board.build_succeeded()
         self._observer.snapshot_built(self._clock() - started)
+        # Compared with what was served last: it includes what an earlier, failed rebuild should have brought.
+        types = ALL_TYPES if force else self._affected(previous, snapshot)
         push = Push(snapshot, change.revision, types, change.first_at, self._clock(), force)
         self.current = push
         return push

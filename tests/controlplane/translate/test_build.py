@@ -1,10 +1,8 @@
 """The translator as a whole: what is shared, what gets a new version, what can change at all."""
 
-import pytest
-
 from controlplane.model.mesh_snapshot import MeshSnapshot
 from controlplane.model.proxy import Proxy
-from controlplane.translate.build import TYPES, Translator, affected_types
+from controlplane.translate.build import TYPES, Translator
 from controlplane.translate.built import BuiltResource
 from controlplane.translate.protos import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 from tests.controlplane.model.factory import mesh, resource, service, sidecar, workload
@@ -152,25 +150,3 @@ def test_the_bind_address_of_a_gateway() -> None:
     built = Translator().build(made, router, LISTENER_TYPE, None)
     assert built.keys() == {"127.0.0.1_80"}
     assert built["127.0.0.1_80"].message.address.socket_address.address == "127.0.0.1"
-
-
-@pytest.mark.parametrize(
-    ("kinds", "expected"),
-    [({"Gateway"}, {LISTENER_TYPE, ROUTE_TYPE}), ({"Sidecar"}, set(TYPES)), (set(), set()), ({"New"}, set(TYPES))],
-)
-def test_affected_types(kinds: set[str], expected: set[str]) -> None:
-    assert affected_types(kinds) == expected
-
-
-def test_a_change_only_affects_the_types_that_it_says() -> None:
-    first = base("{host: web}")
-    before = versions(Translator(), first, sidecar())
-    extra = {
-        "VirtualService": "{hosts: [api], http: [{directResponse: {status: 200}}]}",
-        "DestinationRule": "{host: api, trafficPolicy: {loadBalancer: {simple: RANDOM}}}",
-        "Gateway": "{selector: {a: b}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}",
-        "Sidecar": "{egress: [{hosts: ['~/*']}]}",
-    }
-    for kind, spec in extra.items():
-        after = versions(Translator(), base("{host: web}", resource(kind, "extra", spec)), sidecar())
-        assert {type_url for type_url, _ in changed(before, after)} <= affected_types({kind}), kind

@@ -42,8 +42,8 @@ class Recorder:
         self.fired.append((round((self.time.now - 100) * 1000, 3), change))
         self.time.now += self.push_ms / 1000
 
-    def offer(self, revision: int, *kinds: str) -> None:
-        self.queue.offer(Change(revision, frozenset(kinds) or None, self.time.now, {"config": 1}))
+    def offer(self, revision: int) -> None:
+        self.queue.offer(Change(revision, self.time.now, {"config": 1}))
 
     @property
     def times_ms(self) -> list[float]:
@@ -52,7 +52,7 @@ class Recorder:
 
 def test_a_lone_change_goes_out_at_once():
     r = Recorder()
-    r.offer(1, "VirtualService")
+    r.offer(1)
     r.time.advance(0)
     assert r.times_ms == [0.0]
 
@@ -60,7 +60,7 @@ def test_a_lone_change_goes_out_at_once():
 def test_each_lone_change_goes_out_at_once():
     r = Recorder()
     for revision in range(5):
-        r.offer(revision, "VirtualService")
+        r.offer(revision)
         r.time.advance(100)
     assert r.times_ms == [0, 100, 200, 300, 400]
 
@@ -68,7 +68,7 @@ def test_each_lone_change_goes_out_at_once():
 def test_a_storm_backs_off_doubling_to_the_bound():
     r = Recorder()
     for revision in range(4000):
-        r.offer(revision, "VirtualService")
+        r.offer(revision)
         r.time.advance(0.1)
     gaps = [round(b - a, 1) for a, b in zip(r.times_ms, r.times_ms[1:], strict=False)]
     assert gaps[:8] == [1, 2, 4, 8, 16, 32, 64, 64]
@@ -78,42 +78,37 @@ def test_a_storm_backs_off_doubling_to_the_bound():
 def test_nothing_of_a_storm_is_lost():
     r = Recorder()
     for revision in range(1, 200):
-        r.offer(revision, f"Kind{revision}")
+        r.offer(revision)
         r.time.advance(0.2)
     r.time.advance(100)
     assert r.fired[-1][1].revision == 199
-    assert frozenset().union(*(c.kinds for _, c in r.fired)) == {f"Kind{n}" for n in range(1, 200)}
     assert sum(c.triggers["config"] for _, c in r.fired) == 199
 
 
 def test_a_quiet_time_ends_the_back_off():
     r = Recorder()
     for revision in range(50):
-        r.offer(revision, "Gateway")
+        r.offer(revision)
         r.time.advance(0.5)
     r.time.advance(200)
     before = r.time.now
-    r.offer(51, "Gateway")
+    r.offer(51)
     r.time.advance(0)
     assert r.fired[-1][1].revision == 51 and r.time.now == before
 
 
 def test_the_back_off_counts_from_the_end_of_a_push():
     r = Recorder(push_ms=10)
-    r.offer(1, "Gateway")
+    r.offer(1)
     r.time.advance(0)
-    r.offer(2, "Gateway")
+    r.offer(2)
     r.time.advance(20)
     assert r.times_ms == [0, 11]
 
 
 def test_merging_keeps_the_oldest_time_and_the_newest_revision():
-    merged = Change(3, frozenset({"A"}), 5.0, {"config": 1}).merge(Change(4, frozenset({"B"}), 6.0, {"registry": 2}))
-    assert merged == Change(4, frozenset({"A", "B"}), 5.0, {"config": 1, "registry": 2})
-
-
-def test_everything_swallows_kinds():
-    assert Change(1, None, 0.0).merge(Change(2, frozenset({"A"}), 0.0)).kinds is None
+    merged = Change(3, 5.0, {"config": 1}).merge(Change(4, 6.0, {"registry": 2}))
+    assert merged == Change(4, 5.0, {"config": 1, "registry": 2})
 
 
 def test_a_push_that_raises_does_not_stop_the_queue(caplog):
@@ -127,7 +122,7 @@ def test_a_push_that_raises_does_not_stop_the_queue(caplog):
 
     queue = PushQueue(fire, time, time.call_at)
     for revision in (1, 2):
-        queue.offer(Change(revision, None, 0.0))
+        queue.offer(Change(revision, 0.0))
         time.advance(10)
     assert fired == [1, 2]
     assert "revision 1 failed" in caplog.text
@@ -139,7 +134,7 @@ async def test_on_a_real_loop_the_first_change_needs_one_turn():
 
     fired = []
     queue = PushQueue(fired.append, time.monotonic)
-    queue.offer(Change(1, None, time.monotonic()))
+    queue.offer(Change(1, time.monotonic()))
     assert fired == []
     await asyncio.sleep(0)
     assert [c.revision for c in fired] == [1] and queue.pending is None
