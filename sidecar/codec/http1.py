@@ -175,7 +175,7 @@ class _Reader:
 
 
 class RequestReader(_Reader):
-    """Reads requests. After `request_head`, `framing`, `http_10`, `keep_alive` and `is_upgrade` describe the request."""
+    """Reads requests. After `request_head`, `framing`, `http_10`, `keep_alive` and `is_upgrade` describe it."""
 
     __slots__ = ("_url", "framing", "http_10", "is_upgrade", "keep_alive")
 

@@ -184,7 +184,8 @@ class HttpManager:
         if filters is None:
             if len(self._filters_of) >= _MAX_REMEMBERED_ROUTES:
                 self._filters_of.clear()
-            filters = tuple(one for one in self.config.http_filters if one.acts_with(route.filter_configs.get(one.name)))
+            settings = route.filter_configs
+            filters = tuple(one for one in self.config.http_filters if one.acts_with(settings.get(one.name)))
             self._filters_of[route] = filters
         return filters
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 from sidecar.config.listeners import AccessLog, FilterChain, Listener
 from sidecar.http.connection_manager import HttpManager
@@ -32,10 +33,19 @@ DEFAULT_MAX_CONNECTIONS = 50_000
 class RuntimeListener:
     """One listener: its filter chains, made ready, and its sockets once it is bound."""
 
-    __slots__ = ("_owner", "chains", "config", "cx_total", "managers", "needs", "no_match", "only", "servers", "sockets")
+    __slots__ = (
+        "chains",
+        "config",
+        "cx_total",
+        "managers",
+        "needs",
+        "no_match",
+        "only",
+        "servers",
+        "sockets",
+    )
 
     def __init__(self, owner: ListenerManager, config: Listener, stats: Stats) -> None:
-        self._owner = owner
         self.config = config
         self.sockets: list[socket.socket] = []
         self.servers: list[asyncio.Server] = []
@@ -102,7 +112,7 @@ class _Refusal(asyncio.Protocol):
 
 
 class ListenerManager:
-    """See the module. `recorders` are told of every HTTP request, `tcp_recorders` of every TCP connection that ended."""
+    """See the module. `recorders` are told of HTTP requests that ended, `tcp_recorders` of TCP connections."""
 
     def __init__(
         self,
@@ -314,8 +324,8 @@ class ListenerManager:
             return lambda info: write(line(info))
         return lambda info: write(line(info)) if keep(info) else None
 
-    def _spawn(self, work: object) -> None:
-        task = self._loop.create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

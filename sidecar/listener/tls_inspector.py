@@ -1,4 +1,4 @@
-"""Reads server name and ALPN out of a TLS ClientHello without answering it (RFC 8446 4.1.2, RFC 6066 3, RFC 7301). Pure."""
+"""Reads server name and ALPN out of a TLS ClientHello without answering it (RFC 8446, RFC 6066, RFC 7301). Pure."""
 
 from __future__ import annotations
 

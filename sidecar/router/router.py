@@ -10,13 +10,13 @@ from __future__ import annotations
 import secrets
 from random import random
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sidecar.codec.headers import Headers, RequestHeaders, ResponseHeaders
 from sidecar.codec.http1 import encode_chunk, encode_last_chunk, encode_request
 from sidecar.filters.base import LocalReply
-from sidecar.router.header_mutation import apply_mutations
 from sidecar.router.hash_policy import request_hash
+from sidecar.router.header_mutation import apply_mutations
 from sidecar.router.mirror import mirror_request
 from sidecar.router.redirect import location
 from sidecar.router.retries import RESETS, retry_delay_ms, take_client_settings
@@ -121,6 +121,20 @@ class RoutedStream:
     timeout_ms: float | None
     replayable: bool  # all of the request's body so far is still here
     tried: list[Host] | None  # hosts of failed attempts
+    chunked: bool  # the request's body came without its length
+    complete_ns: int  # when the request was whole, where that was after its head
+    filter_state: dict[str, Any] | None
+    finished: bool
+    request_complete: bool
+    response_started: bool
+    upgrading: bool
+    upstream_sent: bool
+    _backoff: Deadline | None
+    _body: list[bytes]
+    _body_bytes: int
+    _body_sent: int  # pieces of `_body` that the present attempt has sent
+    _hash: tuple[int | None, tuple[bytes, ...]] | None
+    _waiting: HostPool | None
 
     # ---- what the connection manager's stream answers to
 
@@ -267,6 +281,7 @@ class RoutedStream:
             return
         self.upstream_sent = False
         self._body_sent = 0
+        self.hold_request(False)
         if self._body and not self.chunked:
             connection.transport.write(encode_request(request) + self._body[0])
             self._body_sent = 1
@@ -435,7 +450,7 @@ class RoutedStream:
             self.info.response_flags |= _RESET_FLAGS[reason]
             self._clear_timers()
             self.reset_downstream(
-                "upstream_reset_after_response_started{%s}" % RESET_REASONS[reason].replace(" ", "_")
+                f"upstream_reset_after_response_started{{{RESET_REASONS[reason].replace(' ', '_')}}}"
             )
             return
         if reused and self.replayable and self.request.method in _IDEMPOTENT:
@@ -467,7 +482,7 @@ class RoutedStream:
             LocalReply(
                 status,
                 text.encode(),
-                "upstream_reset_before_response_started{%s}" % details,
+                f"upstream_reset_before_response_started{{{details}}}",
                 _RESET_FLAGS[reason],
                 _OVERLOADED if reason == OVERFLOW and not self.suppress_envoy_headers else (),
             )

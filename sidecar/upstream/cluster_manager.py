@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from sidecar.config.clusters import Cluster
 from sidecar.config.endpoints import Endpoints
@@ -75,9 +76,7 @@ class ClusterManager:
                 cluster.update_endpoints(known)
                 self._activate(cluster)
         elif config.type in ("strict_dns", "logical_dns"):
-            self._dns[cluster] = DnsResolution(
-                config, self.loop, lambda endpoints, target=cluster: self._resolved(target, endpoints)
-            )
+            self._dns[cluster] = DnsResolution(config, self.loop, partial(self._resolved, cluster))
         else:
             if config.type == "static":
                 cluster.update_endpoints(config.endpoints or Endpoints(cluster_name=name))

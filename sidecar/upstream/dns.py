@@ -1,4 +1,4 @@
-"""Clusters that are given by names: STRICT_DNS (every address) and LOGICAL_DNS (one address), resolved again and again."""
+"""Clusters that are given by names: STRICT_DNS (every address) and LOGICAL_DNS (one), resolved again and again."""
 
 from __future__ import annotations
 
@@ -62,10 +62,11 @@ class DnsResolution:
             for endpoint in locality.endpoints:
                 addresses = await self._addresses(endpoint)
                 failed = failed or addresses is None
-                for address in addresses or self._known.get((endpoint.address, endpoint.port), ()):
-                    endpoints.append(
-                        replace(endpoint, address=address, hostname=endpoint.hostname or endpoint.address)
-                    )
+                hostname = endpoint.hostname or endpoint.address
+                endpoints.extend(
+                    replace(endpoint, address=address, hostname=hostname)
+                    for address in addresses or self._known.get((endpoint.address, endpoint.port), ())
+                )
             localities.append(replace(locality, endpoints=tuple(endpoints)))
         return replace(configured, localities=tuple(localities)), failed
 

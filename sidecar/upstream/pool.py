@@ -87,7 +87,7 @@ class HostPool:
             return
         # A connection for each waiting request; where the limit forbids one, a busy connection will come free.
         if self.connecting <= len(self.pending):
-            if stats.cx_active.value < limits.max_connections or not self.connections and not self.connecting:
+            if stats.cx_active.value < limits.max_connections or not (self.connections or self.connecting):
                 if stats.cx_active.value >= limits.max_connections:
                     stats.cx_overflow.value += 1
                 self._connect()
@@ -222,9 +222,7 @@ class HostPool:
             self.connecting -= 1
             self.connections.add(connection)
             connection.opened_ns = self.cluster.wheel.now_ns()
-            if connection.transport.is_closing():
-                connection.close()
-            elif self.draining and not self.pending:
+            if connection.transport.is_closing() or (self.draining and not self.pending):
                 connection.close()
             else:
                 self._offer(connection)

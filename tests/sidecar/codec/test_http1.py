@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,7 +83,7 @@ class Responses(ResponseReader):
 def read(data: bytes, cuts: tuple[int, ...] = (), **limits: int) -> list[Event]:
     reader = Requests(**limits)
     edges = [0, *sorted(cuts), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         if start != end:
             reader.data_received(data[start:end])
     return reader.events

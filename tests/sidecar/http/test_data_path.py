@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from sidecar.config.clusters import Cluster, HttpOptions
+from sidecar.config.clusters import CircuitBreakers, Cluster, HttpOptions, Thresholds
 from sidecar.config.endpoints import Endpoint, Endpoints, LocalityEndpoints
 from sidecar.config.listeners import AccessLog, FilterChain, HttpConnectionManager, Listener, TcpProxy
 from sidecar.config.routes import RetryPolicy, Route, RouteAction, RouteConfiguration, VirtualHost
@@ -68,7 +68,11 @@ class Lab:
     async def listen(self, **http: Any) -> tuple[str, int]:
         log = self.access_log("%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n")
         manager = HttpConnectionManager(stat_prefix="main", rds_name="main", access_logs=(log,), **http)
-        return await self.bind(Listener(name="main", addresses=((HOST, 0),), filter_chains=(FilterChain(http=manager),)))
+        chains = (FilterChain(http=manager),)
+        wanted = frozenset({"main"})
+        return await self.bind(
+            Listener(name="main", addresses=((HOST, 0),), filter_chains=chains, rds_names=wanted)
+        )
 
     async def bind(self, listener: Listener) -> tuple[str, int]:
         assert self.listeners.update({"main": listener}) == {}
@@ -125,9 +129,11 @@ async def ask(address: tuple[str, int], request: bytes = b"GET / HTTP/1.1\r\nHos
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.002)
+    """The proxy's counters raise no event: look often."""
+    deadline = asyncio.get_running_loop().time() + 5
+    while not condition() and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.002)  # noqa: ASYNC110
+    assert condition()
 
 
 async def test_connections_upstream_are_reused(lab: Lab) -> None:
@@ -367,14 +373,13 @@ async def test_per_try_timeout_then_success(lab: Lab) -> None:
 
 
 async def test_circuit_breaker_overflow(lab: Lab) -> None:
-    from sidecar.config.clusters import CircuitBreakers, Thresholds
-
     release = asyncio.Event()
 
     async def waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_head(reader)
-        await release.wait()
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        for _ in range(2):
+            await read_head(reader)
+            await release.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     limits = Thresholds(max_connections=1, max_pending_requests=1)
     lab.cluster(await lab.upstream(waits), circuit_breakers=CircuitBreakers(default=limits))

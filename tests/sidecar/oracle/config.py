@@ -1,4 +1,4 @@
-"""One static configuration for both proxies: as YAML for Envoy's bootstrap, as protos for the Python proxy's compiler."""
+"""One static configuration for both proxies: as Envoy's bootstrap, and as protos for the Python proxy."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ def listener(address: tuple[str, int], routes: dict[str, Any], log_path: str, **
     }
 
 
-def bootstrap(listeners: list[dict[str, Any]], clusters: list[dict[str, Any]], admin: tuple[str, int]) -> dict[str, Any]:
+def bootstrap(
+    listeners: list[dict[str, Any]], clusters: list[dict[str, Any]], admin: tuple[str, int]
+) -> dict[str, Any]:
     """Envoy's bootstrap around the resources."""
     return {
         "node": {"id": "oracle", "cluster": "oracle"},
