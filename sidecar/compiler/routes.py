@@ -1,9 +1,13 @@
-"""RouteConfiguration to `sidecar.config.routes`: everything a route inherits is merged into it here, once."""
+"""RouteConfiguration to `sidecar.config.routes`: everything a route inherits is merged into it here, once.
+
+Compiled virtual hosts are kept: an update of one host of many, which is what most updates are, compiles that one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
 
@@ -105,25 +109,78 @@ class _HostContext:
         self.clusters = clusters
 
 
+@dataclass(frozen=True, slots=True)
+class _CompiledHost:
+    """A virtual host, and the clusters that its routes name."""
+
+    host: VirtualHost
+    clusters: frozenset[str]
+
+
+#: Digest of a virtual host's bytes → what was made of them, under one and the same upper level.
+_KnownHosts = dict[bytes, _CompiledHost]
+
+
+class RouteCompiler:
+    """Compiles successive versions of route configurations; virtual hosts that stay the same keep their identity."""
+
+    def __init__(self) -> None:
+        # Name → (digest of all but the virtual hosts, these), of the last version that compiled.
+        self._known: dict[str, tuple[bytes, _KnownHosts]] = {}
+
+    def compile(self, proto: Any) -> RouteConfiguration:
+        """envoy.config.route.v3.RouteConfiguration. Raises Rejected, and then forgets nothing."""
+        shell = type(proto)()
+        shell.CopyFrom(proto)
+        shell.ClearField("virtual_hosts")
+        upper = _digest(shell)
+        known_upper, known = self._known.get(proto.name, (b"", {}))
+        used: _KnownHosts = {}
+        compiled = _compile(proto, At(proto.name), known if known_upper == upper else {}, used)
+        self._known[proto.name] = (upper, used)
+        return compiled
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Drop what is kept of configurations that are no longer wanted."""
+        for name in names:
+            self._known.pop(name, None)
+
+
 def compile_route_configuration(proto: Any, at: At | None = None) -> RouteConfiguration:
     """envoy.config.route.v3.RouteConfiguration. Raises Rejected; `at` is where it stands when it is inlined."""
-    at = at or At(proto.name)
+    return _compile(proto, at or At(proto.name), {}, {})
+
+
+def _compile(proto: Any, at: At, known: _KnownHosts, used: _KnownHosts) -> RouteConfiguration:
+    """Takes virtual hosts from `known` and leaves all it made or took in `used`."""
     check(proto, _CONFIGURATION_FIELDS, at)
     level = _Level(proto, at, wins=proto.most_specific_header_mutations_wins)
     mirrors = compile_mirrors(proto.request_mirror_policies, at)
+    inherited = Inherited(mirrors=mirrors)
     clusters = {mirror.cluster for mirror in mirrors}
-    hosts = tuple(
-        _virtual_host(host, level, Inherited(mirrors=mirrors), clusters, at.field("virtual_hosts", index))
-        for index, host in enumerate(proto.virtual_hosts)
-    )
+    hosts: list[VirtualHost] = []
+    for index, host in enumerate(proto.virtual_hosts):
+        digest = _digest(host)
+        made = known.get(digest)
+        if made is None:
+            named: set[str] = set()
+            compiled = _virtual_host(host, level, inherited, named, at.field("virtual_hosts", index))
+            made = _CompiledHost(compiled, frozenset(named))
+        used[digest] = made
+        clusters |= made.clusters
+        hosts.append(made.host)
     _check_unique(hosts, at)
     return RouteConfiguration(
         name=proto.name,
-        virtual_hosts=hosts,
+        virtual_hosts=tuple(hosts),
         ignore_port_in_host_matching=proto.ignore_port_in_host_matching,
         validate_clusters=wrapped(proto, "validate_clusters", False),
         clusters=frozenset(clusters),
     )
+
+
+def _digest(message: Any) -> bytes:
+    return blake2b(message.SerializeToString(deterministic=True), digest_size=16).digest()
 
 
 def _check_unique(hosts: Iterable[VirtualHost], at: At) -> None:

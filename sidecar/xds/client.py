@@ -27,7 +27,7 @@ from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, Discovery
 from sidecar.compiler.clusters import compile_cluster
 from sidecar.compiler.endpoints import compile_endpoints
 from sidecar.compiler.listeners import compile_listener
-from sidecar.compiler.routes import compile_route_configuration
+from sidecar.compiler.routes import RouteCompiler
 from sidecar.config.clusters import Cluster
 from sidecar.config.endpoints import Endpoints
 from sidecar.config.listeners import Listener
@@ -88,6 +88,7 @@ class XdsClient:
     ) -> None:
         self.target = target
         self.connected = False
+        self._route_compiler = RouteCompiler()
         self.resources: dict[str, ResourceSet[Any]] = {
             kind.type_url: kind
             for kind in (
@@ -97,7 +98,7 @@ class XdsClient:
                 ),
                 ResourceSet(LISTENER_TYPE, ListenerMessage, lambda m: m.name, compile_listener, whole=True),
                 ResourceSet(
-                    ROUTE_TYPE, RouteConfigurationMessage, lambda m: m.name, compile_route_configuration, whole=False
+                    ROUTE_TYPE, RouteConfigurationMessage, lambda m: m.name, self._route_compiler.compile, whole=False
                 ),
             )
         }
@@ -286,6 +287,7 @@ class XdsClient:
             gone = self._watch(ROUTE_TYPE, self._wanted_routes())
             if gone:
                 self._on_routes({}, set(gone))
+                self._route_compiler.forget(gone)
 
     def _wanted_routes(self) -> set[str]:
         return {name for listener in self._listeners.values() for name in listener.rds_names}

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 from envoy.config.route.v3.route_pb2 import RouteConfiguration as RouteConfigurationProto
+from google.protobuf.json_format import ParseDict
 
-from sidecar.compiler.routes import compile_route_configuration
+from sidecar.compiler.routes import RouteCompiler, compile_route_configuration
 from sidecar.config.rejected import Rejected
 from sidecar.config.routes import Route
 from sidecar.filters.base import DISABLED
@@ -228,3 +230,45 @@ def test_optional_settings_of_unknown_filters_are_let_be() -> None:
 def test_configuration_fields_not_honoured_are_refused() -> None:
     with pytest.raises(Rejected, match="r: vhds: is not supported"):
         compile_route_configuration(proto(RouteConfigurationProto, "{name: r, vhds: {config_source: {ads: {}}}}"))
+
+
+def two_hosts(first: str, second: str, **top: Any) -> RouteConfigurationProto:
+    hosts = [
+        {"name": name, "domains": [name], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": cluster}}]}
+        for name, cluster in (("a", first), ("b", second))
+    ]
+    return ParseDict({"name": "80", "virtual_hosts": hosts, **top}, RouteConfigurationProto())
+
+
+def test_only_the_virtual_host_that_changed_is_compiled_again() -> None:
+    compiler = RouteCompiler()
+    before = compiler.compile(two_hosts("one", "two"))
+    after = compiler.compile(two_hosts("one", "three"))
+    assert asdict(after) == asdict(compile_route_configuration(two_hosts("one", "three")))
+    assert after.virtual_hosts[0] is before.virtual_hosts[0]
+    assert (before.clusters, after.clusters) == ({"one", "two"}, {"one", "three"})
+
+
+def test_what_all_virtual_hosts_inherit_compiles_all_of_them_again() -> None:
+    compiler = RouteCompiler()
+    compiler.compile(two_hosts("one", "two"))
+    proto = two_hosts("one", "two", request_headers_to_add=[header("n", "top")])
+    assert asdict(compiler.compile(proto)) == asdict(compile_route_configuration(proto))
+
+
+def test_a_refused_version_leaves_the_kept_hosts_as_they_are() -> None:
+    compiler = RouteCompiler()
+    before = compiler.compile(two_hosts("one", "two"))
+    bad = two_hosts("one", "two")
+    bad.virtual_hosts[1].domains.append("a")
+    with pytest.raises(Rejected, match=r"virtual_hosts\[1\].domains: Only unique values"):
+        compiler.compile(bad)
+    assert compiler.compile(two_hosts("one", "two")).virtual_hosts[1] is before.virtual_hosts[1]
+
+
+def test_a_forgotten_configuration_is_compiled_from_the_start() -> None:
+    compiler = RouteCompiler()
+    before = compiler.compile(two_hosts("one", "two"))
+    compiler.forget({"80"})
+    after = compiler.compile(two_hosts("one", "two"))
+    assert asdict(after) == asdict(before) and after.virtual_hosts[0] is not before.virtual_hosts[0]
