@@ -385,27 +385,22 @@ class ResponseReader(_Reader):
         return trailers
 
 
+def number(value: int) -> bytes:
+    """A decimal, from a table where it is small: counts and milliseconds mostly are."""
+    return _NUMBERS[value] if 0 <= value < 1000 else b"%d" % value
+
+
 def encode_request(headers: RequestHeaders) -> bytes:
     """A request head with its empty line; the framing headers are those in `headers`."""
-    if headers.multi is None:
-        lines = _CRLF.join(map(_COLON.join, headers.items()))
-    else:
-        lines = _CRLF.join(map(_COLON.join, headers.lines()))
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (
-        headers.method,
-        headers.path,
-        headers.authority,
-        lines,
-        _CRLF if lines else b"",
-    )
+    lines = _CRLF.join(map(_COLON.join, headers.items() if headers.multi is None else headers.lines()))
+    if not lines:
+        return b"%b %b HTTP/1.1\r\nhost: %b\r\n\r\n" % (headers.method, headers.path, headers.authority)
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b\r\n\r\n" % (headers.method, headers.path, headers.authority, lines)
 
 
 def encode_response(headers: ResponseHeaders) -> bytes:
     """A response head with its empty line; the framing headers are those in `headers`."""
-    if headers.multi is None:
-        lines = _CRLF.join(map(_COLON.join, headers.items()))
-    else:
-        lines = _CRLF.join(map(_COLON.join, headers.lines()))
+    lines = _CRLF.join(map(_COLON.join, headers.items() if headers.multi is None else headers.lines()))
     if not lines:
         return b"%b\r\n" % status_line(headers.status)
     return b"%b%b\r\n\r\n" % (_STATUS_LINES.get(headers.status) or status_line(headers.status), lines)
@@ -441,6 +436,7 @@ def _too_large(details: str = "http1.headers_too_large") -> MalformedMessage:
 
 _CRLF = b"\r\n"
 _COLON = b": "
+_NUMBERS = tuple(b"%d" % value for value in range(1000))
 #: Envoy's phrases are the standard ones; those it does not know read `Unknown`.
 _UNKNOWN = frozenset((102, 103, 418, 425, 451))
 _STATUS_LINES = {

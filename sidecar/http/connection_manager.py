@@ -27,8 +27,10 @@ from sidecar.telemetry.stream_info import StreamInfo
 from sidecar.timers import NS_PER_MS
 from sidecar.upstream.cluster_manager import ClusterManager
 
-#: Told of every request that ended: access logs, metrics.
+#: Told of every request that ended (metrics).
 Recorder = Callable[[StreamInfo], None]
+#: Told of the requests that ended, many at a time (access logs).
+Log = Callable[[list[StreamInfo]], None]
 
 _MAX_REMEMBERED_ROUTES = 4096
 #: Ended requests are counted and logged so many at a time, or after so long.
@@ -47,6 +49,7 @@ class HttpManager:
         "_flush_deadline",
         "_generate_id",
         "_ids",
+        "_logs",
         "_normalizes",
         "_recorders",
         "append_server",
@@ -70,6 +73,7 @@ class HttpManager:
         clusters: ClusterManager,
         stats: Stats,
         recorders: Sequence[Recorder] = (),
+        logs: Sequence[Log] = (),
     ) -> None:
         self.config = config
         self.routes = routes
@@ -87,8 +91,9 @@ class HttpManager:
         self._ids = RequestIds()
         self._normalizes = config.normalize_path or config.merge_slashes or config.escaped_slashes != "keep"
         self._recorders = tuple(recorders)
+        self._logs = tuple(logs)
         self._filters_of: dict[Route, tuple[HttpFilter, ...]] = {}
-        self._ended: list[StreamInfo] = []
+        self._ended: list[Stream] = []
         self._flush_deadline = clusters.wheel.deadline(self.flush)
         self._date = b""
         self._date_second = 0
@@ -152,7 +157,9 @@ class HttpManager:
         elif b"x-forwarded-proto" not in request:
             request[b"x-forwarded-proto"] = request.scheme
         if self._generate_id and (b"x-request-id" not in request or (edge and not config.preserve_external_request_id)):
-            request.set(b"x-request-id", self._ids.next())
+            request.remove(b"x-request-id")
+            ids = self._ids.ready
+            request[b"x-request-id"] = ids.pop() if ids else self._ids.next()
         path = request.path
         if PLAIN_PATH(path) is None and not self._odd_path(stream):
             return
@@ -262,15 +269,9 @@ class HttpManager:
     def ended(self, stream: Stream) -> None:
         """A request is over."""
         self.stats.rq_active.value -= 1
-        self.note(stream.info)
-
-    def note(self, info: StreamInfo) -> None:
-        """Remember to count and log this request.
-
-        That is done for many at once: the formatter's code and tables run hot then, which halves what a line costs.
-        """
+        # Counted and logged many at a time: the formatter's code and tables run hot then, which halves a line's cost.
         ended = self._ended
-        ended.append(info)
+        ended.append(stream)
         if len(ended) >= _BATCH:
             self.flush()
         elif not self._flush_deadline.at_ns:
@@ -283,13 +284,23 @@ class HttpManager:
         stats = self.stats
         stats.rq_completed.value += len(ended)
         codes, record_time = stats.codes, stats.rq_time.record
-        for info in ended:
+        infos = []
+        for stream in ended:
+            info = stream.info
+            infos.append(info)
             if info.response_code:
                 codes[info.response_code][1].value += 1
             record_time((info.end_ns - info.start_ns) / NS_PER_MS)
+            if info.upstream_first_byte_ns >= 0:
+                stream.charge_upstream()
+        self._record(infos)
+
+    def _record(self, infos: list[StreamInfo]) -> None:
         for record in self._recorders:
-            for info in ended:
+            for info in infos:
                 record(info)
+        for write in self._logs:
+            write(infos)
 
     def refuse(self, connection: ServerConnection, error: MalformedMessage, body: bytes) -> None:
         """Answer bytes that were no request, and log them as Envoy does."""
@@ -310,7 +321,7 @@ class HttpManager:
         info.end_ns = info.start_ns
         connection.send_refusal(headers, body)
         self.stats.rq_total.value += 1
-        self.note(info)
+        self._record([info])
 
     def date(self) -> bytes:
         """The Date header (RFC 9110 5.6.7), made once a second."""

@@ -284,6 +284,8 @@ class Stream(RoutedStream):
     def finish(self, abort: bool = False) -> None:
         """The response is written (or given up): log, count, and let the connection go on."""
         self.finished = True
+        if self._body:
+            self._body = []  # counting and logging come later, and must not keep it
         if self.tried is not None:
             self.routing_ended()
         connection = self.connection

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from sidecar.config.listeners import AccessLog, FilterChain, Listener
-from sidecar.http.connection_manager import HttpManager
+from sidecar.http.connection_manager import HttpManager, Log
 from sidecar.http.route_tables import RouteSlot, RouteTables
 from sidecar.listener.dispatcher import ChainManager, Dispatcher, make_connection
 from sidecar.listener.filter_chain_match import needs
@@ -309,20 +309,20 @@ class ListenerManager:
         if chain.http is not None:
             http = chain.http
             slot = RouteSlot(RouteTable(http.route_config)) if http.route_config else self._routes.slot(http.rds_name)
-            recorders = [*self._recorders, *(self._log(one) for one in http.access_logs)]
-            return HttpManager(http, slot, self.clusters, self._stats, recorders)
+            logs = [self._log(one) for one in http.access_logs]
+            return HttpManager(http, slot, self.clusters, self._stats, self._recorders, logs)
         if chain.tcp is None:
             raise ValueError(f"filter chain {chain.name or '(unnamed)'} has neither HTTP manager nor TCP proxy")
-        recorders = [*self._tcp_recorders, *(self._log(one) for one in chain.tcp.access_logs)]
-        return TcpProxyManager(chain.tcp, self.clusters, self._stats, recorders)
+        logs = [self._log(one) for one in chain.tcp.access_logs]
+        return TcpProxyManager(chain.tcp, self.clusters, self._stats, self._tcp_recorders, logs)
 
-    def _log(self, log: AccessLog) -> Recorder:
+    def _log(self, log: AccessLog) -> Log:
         write = self._logs.open(log.path).write
         line = log.render
         keep = log.keep
         if keep is None:
-            return lambda info: write(line(info))
-        return lambda info: write(line(info)) if keep(info) else None
+            return lambda infos: write("".join(map(line, infos)))
+        return lambda infos: write("".join(map(line, filter(keep, infos))))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

@@ -21,20 +21,27 @@ from sidecar.upstream.host import Host
 from sidecar.upstream.relay import RelaySide
 
 Recorder = Callable[[StreamInfo], None]
+Log = Callable[[list[StreamInfo]], None]
 
 
 class TcpProxyManager:
     """What the connections of one filter chain share."""
 
-    __slots__ = ("_recorders", "clusters", "config", "connections", "cx_active", "cx_total", "no_route")
+    __slots__ = ("_logs", "_recorders", "clusters", "config", "connections", "cx_active", "cx_total", "no_route")
 
     def __init__(
-        self, config: TcpProxy, clusters: ClusterManager, stats: Stats, recorders: Sequence[Recorder] = ()
+        self,
+        config: TcpProxy,
+        clusters: ClusterManager,
+        stats: Stats,
+        recorders: Sequence[Recorder] = (),
+        logs: Sequence[Log] = (),
     ) -> None:
         self.config = config
         self.clusters = clusters
         self.connections: set[TcpConnection] = set()
         self._recorders = tuple(recorders)
+        self._logs = tuple(logs)
         self.cx_total = stats.counter(f"tcp.{config.stat_prefix}.downstream_cx_total")
         self.no_route = stats.counter(f"tcp.{config.stat_prefix}.downstream_cx_no_route")
         self.cx_active = stats.gauge(f"tcp.{config.stat_prefix}.downstream_cx_active")
@@ -45,6 +52,8 @@ class TcpProxyManager:
         self.cx_active.value -= 1
         for record in self._recorders:
             record(connection.info)
+        for write in self._logs:
+            write([connection.info])
 
     def drain(self, now: bool = False) -> None:
         """Connections have no end of their own to wait for; the drain timeout closes them."""

@@ -13,7 +13,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sidecar.codec.headers import Headers, RequestHeaders, ResponseHeaders
-from sidecar.codec.http1 import encode_chunk, encode_last_chunk, encode_request
+from sidecar.codec.http1 import encode_chunk, encode_last_chunk, encode_request, number
 from sidecar.filters.base import LocalReply
 from sidecar.router.hash_policy import request_hash
 from sidecar.router.header_mutation import apply_mutations
@@ -239,7 +239,7 @@ class RoutedStream:
         info.attempt_count += 1
         route = self.route
         if route.include_request_attempt_count:  # type: ignore[union-attr]
-            self.request[b"x-envoy-attempt-count"] = b"%d" % info.attempt_count
+            self.request[b"x-envoy-attempt-count"] = number(info.attempt_count)
         host = self.cluster.pick(self)
         if host is None:
             self.cluster.stats.cx_none_healthy.value += 1
@@ -380,18 +380,13 @@ class RoutedStream:
                     self._abandon()
                 self._retry_in(delay_ms)
                 return
-        stats = cluster.stats
-        stats.rq_completed.value += 1
-        code, code_class = stats.codes[status]
-        code.value += 1
-        code_class.value += 1
         info = self.info
         info.upstream_first_byte_ns = now_ns
         info.response_code_details = "via_upstream"
         self.timers.attempt.at_ns = 0
         if not self.suppress_envoy_headers:
             since = self.complete_ns or info.start_ns
-            headers[b"x-envoy-upstream-service-time"] = b"%d" % ((now_ns - since) // NS_PER_MS)
+            headers[b"x-envoy-upstream-service-time"] = number((now_ns - since) // NS_PER_MS)
         route = self.route
         if route.include_attempt_count_in_response:  # type: ignore[union-attr]
             headers[b"x-envoy-attempt-count"] = b"%d" % info.attempt_count
@@ -404,7 +399,6 @@ class RoutedStream:
                 headers.add(b"set-cookie", cookie)
         if end:
             self.timers.request.at_ns = 0
-            stats.rq_time.record((now_ns - info.start_ns) / NS_PER_MS)
             info.end_ns = now_ns
         self.send_response(headers, body, end, trailers)
 
@@ -412,18 +406,14 @@ class RoutedStream:
         """More of the response's body."""
         if end:
             self.timers.request.at_ns = 0
-            now_ns = monotonic_ns()
-            self.cluster.stats.rq_time.record((now_ns - self.info.start_ns) / NS_PER_MS)
-            self.info.end_ns = now_ns
+            self.info.end_ns = monotonic_ns()
         self.send_data(body, end, trailers)
 
     def on_upstream_upgrade(self, headers: ResponseHeaders, connection: UpstreamConnection, rest: bytes) -> None:
         """101."""
         self.timers.request.at_ns = 0
         self.timers.attempt.at_ns = 0
-        code, code_class = self.cluster.stats.codes[101]
-        code.value += 1
-        code_class.value += 1
+        self.info.upstream_first_byte_ns = monotonic_ns()
         self.response = headers
         self.info.response_headers = headers
         self.info.response_code_details = "via_upstream"
@@ -586,6 +576,16 @@ class RoutedStream:
     def header(self, name: bytes) -> bytes | None:
         """A request header, for clusters that pick by one."""
         return self.request.get(name)
+
+    def charge_upstream(self) -> None:
+        """Count the upstream's response by its code and time; may happen after the stream is over."""
+        info = self.info
+        stats = self.cluster.stats
+        stats.rq_completed.value += 1
+        code, code_class = stats.codes[info.response_code]
+        code.value += 1
+        code_class.value += 1
+        stats.rq_time.record((info.end_ns - info.start_ns) / NS_PER_MS)
 
     def routing_ended(self) -> None:
         """The stream is over: give back what the circuit breaker counts."""

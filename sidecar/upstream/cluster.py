@@ -138,6 +138,9 @@ class ClusterRuntime:
 
     def pick(self, context: PickContext) -> Host | None:
         """The host for a request; None where no host may take it."""
+        only = self.balancer.only
+        if only is not None and context.tried is None and not self.hashing:
+            return only(random, None, 0)
         if self.config.type == "original_dst":
             return self._pick_original(context)
         request_hash = context.request_hash() if self.hashing else None

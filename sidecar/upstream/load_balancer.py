@@ -37,7 +37,7 @@ class _Choice:
 class LoadBalancer:
     """The balancer of one cluster. Call `update` with every change of hosts or of their health."""
 
-    __slots__ = ("_by_priority", "_choice", "_config", "_loads", "_only", "_overprovisioning", "_weights")
+    __slots__ = ("_by_priority", "_choice", "_config", "_loads", "_overprovisioning", "_weights", "only")
 
     def __init__(self, config: LoadBalancing) -> None:
         self._config = config
@@ -47,7 +47,7 @@ class LoadBalancer:
         self._loads: dict[int, float] = {}
         self._choice: _Choice | None = None
         #: Where one picker takes everything, which is the usual case.
-        self._only: Picker | None = None
+        self.only: Picker | None = None
 
     def update(self, hosts: Sequence[Host], endpoints: Endpoints | None = None) -> None:
         """Take the hosts as they are now; `endpoints` gives locality weights and the overprovisioning factor."""
@@ -62,7 +62,7 @@ class LoadBalancer:
             priority: self._priority_picker(priority, group, panicking[priority]) for priority, group in members.items()
         }
         loaded = [(picker, self._loads[p]) for p, picker in self._by_priority.items() if picker and self._loads[p] > 0]
-        self._only = loaded[0][0] if len(loaded) == 1 else None
+        self.only = loaded[0][0] if len(loaded) == 1 else None
         self._choice = _Choice([p for p, _ in loaded], (load for _, load in loaded)) if len(loaded) > 1 else None
 
     def pick(
@@ -96,8 +96,8 @@ class LoadBalancer:
             left = [(p, max(self._loads[n], 1e-9)) for n, p in self._by_priority.items() if p and n not in excluded]
             if left:
                 return _Choice([picker for picker, _ in left], (load for _, load in left)).pick(random())
-        if self._only is not None:
-            return self._only
+        if self.only is not None:
+            return self.only
         return self._choice.pick(random()) if self._choice is not None else None
 
     def _assess(self, members: dict[int, list[Host]]) -> dict[int, bool]:

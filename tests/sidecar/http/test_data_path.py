@@ -131,8 +131,8 @@ async def ask(address: tuple[str, int], request: bytes = b"GET / HTTP/1.1\r\nHos
 async def until(condition: Callable[[], bool]) -> None:
     """The proxy's counters raise no event: look often."""
     deadline = asyncio.get_running_loop().time() + 5
-    while not condition() and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(0.002)  # noqa: ASYNC110
+    while not condition() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(0.002)
     assert condition()
 
 
