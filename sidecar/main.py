@@ -9,6 +9,7 @@ Importing this module starts nothing: a warmed process forks agents from it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -110,6 +111,7 @@ async def _serve(options: Options, bootstrap: dict[str, Any]) -> int:
         await admin.stop()
         return 1
     log.info("%s is up, xDS from %s", options.identity.node_id, xds.target)
+    _calm_collector()
     streaming = loop.create_task(xds.run())
     streaming.add_done_callback(lambda _: stopping.set())
     await stopping.wait()
@@ -125,6 +127,13 @@ async def _serve(options: Options, bootstrap: dict[str, Any]) -> int:
     await admin.stop()
     logs.close()
     return 1 if failed else 0
+
+
+def _calm_collector() -> None:
+    """Requests leave no cycles behind: looking for them every 700 objects costs a tenth of the data path's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _drain(listeners: ListenerManager) -> None:

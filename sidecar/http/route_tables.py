@@ -11,11 +11,12 @@ from sidecar.router.match import RouteTable
 class RouteSlot:
     """Where a connection manager finds its table; None until the first update (the listener waits until then)."""
 
-    __slots__ = ("table", "waiting")
+    __slots__ = ("removed", "table", "waiting")
 
     def __init__(self, table: RouteTable | None = None) -> None:
         self.table = table
         self.waiting: list[Callable[[], None]] = []
+        self.removed = False
 
 
 class RouteTables:
@@ -28,13 +29,16 @@ class RouteTables:
         """A new version of a route configuration; listeners that wait for it go on."""
         slot = self.slot(configuration.name)
         slot.table = RouteTable(configuration)
+        slot.removed = False
         waiting, slot.waiting = slot.waiting, []
         for ready in waiting:
             ready()
 
     def remove(self, name: str) -> None:
-        """Forget a configuration. A listener that still uses it keeps the last version, as Envoy does."""
-        self._slots.pop(name, None)
+        """A configuration is gone. A listener that still names it keeps the last version, as in Envoy."""
+        slot = self._slots.get(name)
+        if slot is not None:
+            slot.removed = True
 
     def slot(self, name: str) -> RouteSlot:
         """The slot of a name, made when it is first asked for."""
@@ -46,4 +50,4 @@ class RouteTables:
     @property
     def tables(self) -> dict[str, RouteTable]:
         """Every table there is, by name."""
-        return {name: slot.table for name, slot in self._slots.items() if slot.table is not None}
+        return {name: slot.table for name, slot in self._slots.items() if slot.table and not slot.removed}
