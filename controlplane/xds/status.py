@@ -212,10 +212,12 @@ class ProxyStatus:
 
     def outcome(self, revision: int) -> Outcome | None:
         """What became of the revision here; None while it is undecided or has not got here yet."""
-        for record in self.records:
-            if record.revision >= revision:
-                return record.outcome
-        return None
+        found: PushRecord | None = None
+        for record in reversed(self.records):  # the newest are asked for
+            if record.revision < revision:
+                break
+            found = record
+        return found.outcome if found is not None else None
 
     def _decide(self, record: PushRecord, state: State, error: str | None) -> None:
         if record.outcome is None:

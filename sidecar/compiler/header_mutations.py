@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from sidecar.compiler.ignored import check
@@ -23,14 +23,16 @@ def response_mutations(message: Any, at: At) -> HeaderMutations:
     return _mutations(message.response_headers_to_add, message.response_headers_to_remove, at, "response_headers")
 
 
-def _mutations(add: Iterable[Any], remove: Iterable[str], at: At, field: str) -> HeaderMutations:
+def _mutations(add: Sequence[Any], remove: Sequence[str], at: At, field: str) -> HeaderMutations:
+    if not add and not remove:
+        return ()
     level = HeaderLevel(
         remove=tuple(
             _name(name, at.field(f"{field}_to_remove", index), "removed") for index, name in enumerate(remove)
         ),
         change=tuple(_addition(option, at.field(f"{field}_to_add", index)) for index, option in enumerate(add)),
     )
-    return (level,) if level.remove or level.change else ()
+    return (level,)
 
 
 def _addition(option: Any, at: At) -> HeaderMutation:

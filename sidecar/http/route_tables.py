@@ -28,7 +28,7 @@ class RouteTables:
     def update(self, configuration: RouteConfiguration) -> None:
         """A new version of a route configuration; listeners that wait for it go on."""
         slot = self.slot(configuration.name)
-        slot.table = RouteTable(configuration)
+        slot.table = RouteTable(configuration, slot.table)
         slot.removed = False
         waiting, slot.waiting = slot.waiting, []
         for ready in waiting:

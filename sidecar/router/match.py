@@ -54,10 +54,13 @@ class RouteTable:
     Authorities that needed more than one dict look-up are remembered, up to a bound.
     """
 
-    __slots__ = ("_any", "_exact", "_ignore_port", "_prefixes", "_seen", "_suffixes", "configuration")
+    __slots__ = ("_any", "_exact", "_hosts", "_ignore_port", "_prefixes", "_seen", "_suffixes", "configuration")
 
-    def __init__(self, configuration: RouteConfiguration) -> None:
+    def __init__(self, configuration: RouteConfiguration, previous: RouteTable | None = None) -> None:
+        """`previous`: the table of an earlier version; what it built of virtual hosts that stayed is used again."""
         self.configuration = configuration
+        known = previous._hosts if previous is not None else {}
+        self._hosts: dict[str, _Host] = {}
         self._ignore_port = configuration.ignore_port_in_host_matching
         self._exact: dict[bytes, _Host] = {}
         self._seen: dict[bytes, _Host | None] = {}
@@ -65,7 +68,9 @@ class RouteTable:
         prefixes: dict[int, dict[bytes, _Host]] = {}
         self._any: _Host | None = None
         for virtual_host in configuration.virtual_hosts:
-            host = _Host(virtual_host)
+            built = known.get(virtual_host.name)
+            host = built if built is not None and built.host is virtual_host else _Host(virtual_host)
+            self._hosts[virtual_host.name] = host
             for domain in virtual_host.domains:
                 if domain == b"*":
                     self._any = host

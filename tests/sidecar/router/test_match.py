@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.codec.headers import RequestHeaders
-from sidecar.compiler.routes import compile_route_configuration
+from sidecar.compiler.routes import RouteCompiler, compile_route_configuration
 from sidecar.config.routes import Route
 from sidecar.router.match import RouteTable, query_parameters, split_path, without_port
 from tests.sidecar.compiler.protos import proto, with_routes
@@ -352,3 +352,24 @@ def test_agrees_with_a_matcher_that_tries_everything_in_turn(data: st.DataObject
                 expected = route["name"]
                 break
         assert name_of(routes_table.match(request, 0.0)) == expected
+
+
+def test_a_new_version_answers_by_its_own_hosts_whatever_it_took_from_the_one_before() -> None:
+    def version(*clusters: str) -> RouteConfiguration:
+        hosts = [
+            {"name": name, "domains": [name], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": cluster}}]}
+            for name, cluster in zip("abc", clusters, strict=False)
+        ]
+        return proto(RouteConfiguration, {"name": "r", "virtual_hosts": hosts})
+
+    def clusters(table: RouteTable) -> list[str | None]:
+        routes = [table.match(get(b"/", host), 0.0) for host in (b"a", b"b", b"c")]
+        return [route.action.cluster if route is not None and route.action is not None else None for route in routes]
+
+    compiler = RouteCompiler()
+    first = RouteTable(compiler.compile(version("one", "two", "three")))
+    second = RouteTable(compiler.compile(version("one", "other")), first)
+    assert clusters(first) == ["one", "two", "three"]
+    assert clusters(second) == ["one", "other", None]
+    # A virtual host of the same name from elsewhere is not taken for the one before.
+    assert clusters(RouteTable(compile_route_configuration(version("else")), second)) == ["else", None, None]
