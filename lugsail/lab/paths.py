@@ -82,6 +82,9 @@ def source_root() -> Path:
 
 
 def shipped(relative: str) -> Path:
-    """A file that Lugsail ships (`compose/app.yaml`, `samples/…`): from a clone, or from inside the installed wheel."""
-    clone = source_root() / relative
-    return clone if clone.exists() else Path(__file__).resolve().parent / relative
+    """A file that Lugsail ships (`compose/app.yaml`, `samples/…`): from inside an installed wheel, or from the clone.
+
+    The wheel's folder decides, for in site-packages a `compose` or `samples` beside the packages is somebody else's.
+    """
+    packaged = Path(__file__).resolve().parents[1] / "shipped"
+    return (packaged if packaged.is_dir() else source_root()) / relative
