@@ -227,6 +227,7 @@ class ServerConnection(RequestReader, asyncio.Protocol):
             return
         if stream.close:
             self.current = None
+            self.manager.stats.rq_active.value -= len(self._queue)  # pipelined behind the last answer: never served
             self._queue.clear()
             self.finish_closing()
             return

@@ -467,3 +467,16 @@ async def test_tcp_proxy_without_host_says_so(lab: Lab) -> None:
     assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
     assert lab.log() == ["UH"]
+
+
+async def test_requests_behind_a_closing_one_are_not_served_nor_counted_as_active(lab: Lab) -> None:
+    lab.cluster(await lab.upstream(hello))
+    lab.routes.update(routes())
+    address = await lab.listen(max_requests_per_connection=1)
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.count(b"HTTP/1.1 200") == 1
+    assert b"connection: close" in answer
+    assert lab.stats.gauge("http.main.downstream_rq_active").value == 0
+    writer.close()

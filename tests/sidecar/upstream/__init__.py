@@ -1,1 +1,0 @@
-"""Tests of sidecar.upstream."""
