@@ -31,7 +31,7 @@ OVERLOAD_MANAGER = 1 << 21
 DNS_RESOLUTION_FAILURE = 1 << 22
 FAILED_LOCAL_HEALTH_CHECK = 1 << 23
 
-#: Bit → (the access log's letters, the name in words), in the order they are printed. Envoy prints them as they come: URX first.
+#: Bit → (the access log's letters, the name in words), as printed. Envoy prints them as they come: URX comes first.
 FLAGS: dict[int, tuple[str, str]] = {
     UPSTREAM_RETRY_LIMIT_EXCEEDED: ("URX", "UpstreamRetryLimitExceeded"),
     FAILED_LOCAL_HEALTH_CHECK: ("LH", "FailedLocalHealthCheck"),
