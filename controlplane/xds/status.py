@@ -207,8 +207,10 @@ class ProxyStatus:
                 elif record.is_settled or (decided is not None and decided.state is State.ACKED):
                     self._decide(record, State.ACKED, None)
             decided = record.outcome or decided
-        self._undecided = [record for record in self._undecided if record.outcome is None]
-        self._changed()
+        undecided = [record for record in self._undecided if record.outcome is None]
+        if len(undecided) < len(self._undecided):
+            self._undecided = undecided
+            self._changed()
 
     def outcome(self, revision: int) -> Outcome | None:
         """What became of the revision here; None while it is undecided or has not got here yet."""
@@ -285,7 +287,7 @@ class StatusBoard:
 
     @contextmanager
     def watch(self) -> Iterator[asyncio.Event]:
-        """An event that is set after every change, while the context lasts."""
+        """An event that is set whenever a push is decided or a proxy comes or goes, while the context lasts."""
         event = asyncio.Event()
         self._watchers.add(event)
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from controlplane.xds.distribution import follow
+from controlplane.xds.distribution import GATHER_S, follow
 from controlplane.xds.status import StatusBoard
 from controlplane.xds.type_urls import RDS
 
@@ -59,6 +59,23 @@ async def test_lines_come_as_proxies_are_decided_and_count_from_the_write():
         "disconnected": 0,
         "pending": [],
     }
+
+
+async def test_lines_of_a_burst_are_written_together():
+    f = Fixture()
+    a, b, c = f.connect("a"), f.connect("b"), f.connect("c")
+    f.board.written(7)
+    following = f.follow(7)
+    await turns()
+    for f.now, status in ((100.0005, a), (100.001, b)):
+        finished(status, 7)
+        await turns()
+    f.now = 100.0 + 1.5 * GATHER_S
+    f.board.notify()
+    await turns()
+    finished(c, 7)
+    batches = await following
+    assert [[line.get("proxy") for line in batch] for batch in batches] == [[None], ["a", "b"], ["c", None]]
 
 
 async def test_what_was_decided_before_the_question_is_one_batch():

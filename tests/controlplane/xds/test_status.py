@@ -188,3 +188,28 @@ async def test_watchers_wake_after_every_change():
         changed.clear()
     b.notify()
     assert not changed.is_set()
+
+
+def test_watchers_wake_when_something_is_decided_and_not_before():
+    b = board()
+    s = b.connect("c1", "a.default", "sidecar", "1.1.1.1", "sotw", "peer")
+    with b.watch() as changed:
+        s.begin(1)
+        send(s, LDS, "1")
+        send(s, RDS, "2")
+        s.finish()
+        answer(s, LDS, "1")
+        assert not changed.is_set()
+        answer(s, RDS, "2")
+        assert changed.is_set()
+
+
+def test_of_pushes_with_one_revision_the_first_counts():
+    s = status()
+    s.begin(1)
+    send(s, RDS, "1")
+    s.begin(1)
+    s.finish()
+    assert s.outcome(1) is None
+    answer(s, RDS, "1")
+    assert s.outcome(1).state is State.ACKED
