@@ -5,6 +5,7 @@ Each has a row in docs/reference/control-plane-metrics.md; a test compares the t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
@@ -16,21 +17,25 @@ from controlplane.xds.observer import XdsObserver
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0)
 _BYTES = (1_000, 10_000, 100_000, 1_000_000, 4_000_000, 10_000_000, 40_000_000)
 _KINDS = ("cds", "eds", "lds", "rds")
+_GAUGE_TYPE = re.compile(rb"^(# TYPE \S+ )gauge$", re.MULTILINE)
 
 
 class IstioCounter(Gauge):
-    """A counter whose name has no `_total` behind it, as Istio writes them; the client library would add it."""
+    """A counter whose name has no `_total` behind it, as Istio writes them; the client library would add it.
+
+    Such counters stand in a registry apart, whose exposition says `counter` (see `ControlPlaneMetrics.render`).
+    """
 
 
 class ControlPlaneMetrics(XdsObserver):
-    """All of them, in a registry of their own. Times in seconds, label `type` is cds, eds, lds or rds."""
+    """All of them, in registries of their own. Times in seconds, label `type` is cds, eds, lds or rds."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        r = self.registry
+        self.registry = r = CollectorRegistry()
+        self.istio_counters = counters = CollectorRegistry()
         self._streams = Gauge("pilot_xds", "Streams that are connected", registry=r)
-        self._pushes = IstioCounter("pilot_xds_pushes", "Responses sent", ("type",), registry=r)
-        self._send_errors = IstioCounter("pilot_xds_send_errors", "Responses that failed", ("type",), registry=r)
+        self._pushes = IstioCounter("pilot_xds_pushes", "Responses sent", ("type",), registry=counters)
+        self._send_errors = IstioCounter("pilot_xds_send_errors", "Responses that failed", ("type",), registry=counters)
         self._push_time = Histogram(
             "pilot_xds_push_time", "Building one type for one proxy", ("type",), buckets=_SECONDS, registry=r
         )
@@ -40,13 +45,13 @@ class ControlPlaneMetrics(XdsObserver):
         self._size = Histogram(
             "pilot_xds_config_size_bytes", "Size of responses", ("type",), buckets=_BYTES, registry=r
         )
-        self._rejects = IstioCounter("pilot_total_xds_rejects", "Responses that proxies rejected", registry=r)
+        self._rejects = IstioCounter("pilot_total_xds_rejects", "Responses that proxies rejected", registry=counters)
         self._rejects_of = {
-            kind: IstioCounter(f"pilot_xds_{kind}_reject", f"{kind.upper()} responses rejected", registry=r)
+            kind: IstioCounter(f"pilot_xds_{kind}_reject", f"{kind.upper()} responses rejected", registry=counters)
             for kind in _KINDS
         }
         self._internal_errors = IstioCounter(
-            "pilot_total_xds_internal_errors", "Translations and snapshots that failed", registry=r
+            "pilot_total_xds_internal_errors", "Translations and snapshots that failed", registry=counters
         )
         self._queue_time = Histogram(
             "pilot_proxy_queue_time", "How long a push waited for its proxy", buckets=_SECONDS, registry=r
@@ -54,11 +59,13 @@ class ControlPlaneMetrics(XdsObserver):
         self._convergence = Histogram(
             "pilot_proxy_convergence_time", "From a change to its push to one proxy", buckets=_SECONDS, registry=r
         )
-        self._triggers = IstioCounter("pilot_push_triggers", "What caused pushes", ("type",), registry=r)
+        self._triggers = IstioCounter("pilot_push_triggers", "What caused pushes", ("type",), registry=counters)
         self._snapshot_time = Histogram(
             "pilot_pushcontext_init_seconds", "Building the mesh snapshot", buckets=_SECONDS, registry=r
         )
-        self._events = IstioCounter("pilot_k8s_cfg_events", "Changes of resources", ("type", "event"), registry=r)
+        self._events = IstioCounter(
+            "pilot_k8s_cfg_events", "Changes of resources", ("type", "event"), registry=counters
+        )
         self._services = Gauge("pilot_services", "Services in the mesh", registry=r)
         self._revision = Gauge("lugsail_revision", "The store's revision", registry=r)
         self._source_errors = Gauge("lugsail_source_errors", "Registry sources that are failing", registry=r)
@@ -81,7 +88,8 @@ class ControlPlaneMetrics(XdsObserver):
 
     def render(self) -> bytes:
         """The text exposition format."""
-        return generate_latest(self.registry)
+        counters = _GAUGE_TYPE.sub(rb"\1counter", generate_latest(self.istio_counters))
+        return generate_latest(self.registry) + counters
 
     def config_event(self, kind: str, event: str) -> None:
         """A resource was added, modified or deleted (`event`: add, update, delete)."""
@@ -131,6 +139,7 @@ class ControlPlaneMetrics(XdsObserver):
         self._internal_errors.inc()
 
 
-def metric_names(metrics: ControlPlaneMetrics) -> set[str]:
-    """Every metric's name as it is scraped, without `_bucket`, `_sum`, `_count`, `_created`."""
-    return {family.name + ("_total" if family.type == "counter" else "") for family in metrics.registry.collect()}
+def metric_kinds(metrics: ControlPlaneMetrics) -> dict[str, str]:
+    """Every metric's name as it is scraped, without `_bucket`, `_sum`, `_count`, → counter, gauge or histogram."""
+    types = re.findall(r"^# TYPE (\S+) (\w+)$", metrics.render().decode(), re.MULTILINE)
+    return {name: kind for name, kind in types if not name.endswith("_created")}

@@ -3,18 +3,18 @@
 import re
 from pathlib import Path
 
-from controlplane.debug.metrics import ControlPlaneMetrics, metric_names
+from controlplane.debug.metrics import ControlPlaneMetrics, metric_kinds
 from controlplane.xds.observer import XdsObserver
 
 DOCS = Path(__file__).parents[3] / "docs/reference/control-plane-metrics.md"
 
 
-def documented() -> set[str]:
-    return set(re.findall(r"^\| `(\w+)` \|", DOCS.read_text(), re.MULTILINE))
+def documented() -> dict[str, str]:
+    return dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", DOCS.read_text(), re.MULTILINE))
 
 
 def test_every_metric_is_documented_and_every_row_is_a_metric():
-    assert metric_names(ControlPlaneMetrics()) == documented()
+    assert metric_kinds(ControlPlaneMetrics()) == documented()
 
 
 def scraped(metrics: ControlPlaneMetrics) -> dict[str, float]:
