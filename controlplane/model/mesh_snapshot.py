@@ -40,6 +40,7 @@ class MeshSnapshot:
     mesh: MeshConfig
     configs: Mapping[ResourceKey, Config[Any]]
     services: tuple[Service, ...]
+    workloads: tuple[Config[WorkloadEntrySpec], ...]
     endpoints: Mapping[tuple[str, str], tuple[Endpoint, ...]]  # Service.key -> its endpoints
     virtual_services: tuple[VirtualServiceConfig, ...]
     destination_rules: DestinationRules
@@ -89,8 +90,10 @@ def build_snapshot(
     for config in sorted(configs.values(), key=lambda c: c.age_order):
         by_kind.setdefault(config.key.kind, []).append(config)
     warnings: list[Conflict] = []
-    services = _services(by_kind.get("ServiceEntry", []), previous, warnings)
-    endpoints = _endpoints(services, by_kind.get("WorkloadEntry", []), previous)
+    services = _same(
+        _services(by_kind.get("ServiceEntry", []), previous, warnings), previous.services if previous else None
+    )
+    workloads = _same(tuple(by_kind.get("WorkloadEntry", ())), previous.workloads if previous else None)
     virtual_services = _virtual_services(by_kind.get("VirtualService", []), previous, warnings)
     rules = DestinationRules(
         by_kind.get("DestinationRule", []),
@@ -99,10 +102,16 @@ def build_snapshot(
     )
     _warn_unmatched_rules(rules, services, warnings)
     warnings.extend(Conflict(config.key, problem) for config, problem in rules.overlaps())
+    if previous is not None and services is previous.services and workloads is previous.workloads:
+        endpoints, by_address, by_host = previous.endpoints, previous._by_address, previous._by_host
+    else:
+        endpoints = _endpoints(services, workloads, previous)
+        by_address, by_host = _index_addresses(services, endpoints), _index_hosts(services)
     return MeshSnapshot(
         mesh=mesh,
         configs=configs,
-        services=_same(services, previous.services if previous else None),
+        services=services,
+        workloads=workloads,
         endpoints=endpoints,
         virtual_services=_same(virtual_services, previous.virtual_services if previous else None),
         destination_rules=rules,
@@ -113,8 +122,8 @@ def build_snapshot(
             previous.envoy_filters if previous else None,
         ),
         warnings=tuple(warnings),
-        _by_address=_index_addresses(services, endpoints),
-        _by_host=_index_hosts(services),
+        _by_address=by_address,
+        _by_host=by_host,
     )
 
 
@@ -166,7 +175,7 @@ def _services(
 
 
 def _endpoints(
-    services: tuple[Service, ...], workloads: list[Config[WorkloadEntrySpec]], previous: MeshSnapshot | None
+    services: tuple[Service, ...], workloads: tuple[Config[WorkloadEntrySpec], ...], previous: MeshSnapshot | None
 ) -> dict[tuple[str, str], tuple[Endpoint, ...]]:
     out: dict[tuple[str, str], tuple[Endpoint, ...]] = {}
     for service in services:

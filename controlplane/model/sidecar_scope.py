@@ -1,7 +1,8 @@
 """What one proxy may know: its Sidecar resource, or the default of everything that is exported to its namespace."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from controlplane.model.config import Config, labels_match, visible
 from controlplane.model.names import host_within, hosts_match
@@ -10,6 +11,19 @@ from controlplane.model.virtual_service import VirtualServiceConfig
 from lugsail.api.sidecar import IstioEgressListener, SidecarSpec
 
 HTTP_PROXY = "HTTP_PROXY"
+
+T = TypeVar("T")
+
+
+class Keep(Protocol):
+    """A memo: the result for the key, built when it is not known."""
+
+    def __call__(self, key: Hashable, build: Callable[[], T], /) -> T: ...
+
+
+def keep_nothing(_key: Hashable, build: Callable[[], T], /) -> T:
+    """A memo that remembers nothing."""
+    return build()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -77,8 +91,12 @@ def build_scope(
     services: tuple[Service, ...],
     virtual_services: tuple[VirtualServiceConfig, ...],
     mesh_allow_any: bool,
+    keep: Keep = keep_nothing,
 ) -> SidecarScope:
-    """The scope of a proxy of `namespace` with that Sidecar. Services and VirtualServices come oldest first."""
+    """The scope of a proxy of `namespace` with that Sidecar. Services and VirtualServices come oldest first.
+
+    `keep`: Sidecars that differ by workload and import the same share what they import.
+    """
     services = tuple(s for s in services if visible(s.export_to, s.namespace, namespace))
     virtual_services = tuple(
         v
@@ -92,9 +110,11 @@ def build_scope(
         listener = EgressListener(None, _one_per_host(services, namespace), virtual_services)
         return SidecarScope(sidecar, (listener,), listener.services, allow_any)
     egress = tuple(
-        _import(listener, namespace, services, virtual_services) for listener in sidecar.spec.egress
+        _import(listener, namespace, services, virtual_services, keep) for listener in sidecar.spec.egress
     )
-    return SidecarScope(sidecar, egress, _union(egress, services, namespace), allow_any)
+    imports = tuple((listener.services, listener.virtual_services) for listener in egress)
+    known = keep(("union", imports, services, namespace), lambda: _union(egress, services, namespace))
+    return SidecarScope(sidecar, egress, known, allow_any)
 
 
 def _one_per_host(services: Iterable[Service], namespace: str) -> tuple[Service, ...]:
@@ -112,10 +132,26 @@ def _import(
     namespace: str,
     services: tuple[Service, ...],
     virtual_services: tuple[VirtualServiceConfig, ...],
+    keep: Keep,
 ) -> EgressListener:
+    hosts = tuple(spec.hosts)
+    picked, imported = keep(
+        ("picked", hosts, namespace, services, virtual_services),
+        lambda: _pick(hosts, namespace, services, virtual_services),
+    )
+    shown = tuple(shown for service in picked if (shown := _matching_ports(service, spec)) is not None)
+    return EgressListener(spec, shown, imported)
+
+
+def _pick(
+    hosts: tuple[str, ...],
+    namespace: str,
+    services: tuple[Service, ...],
+    virtual_services: tuple[VirtualServiceConfig, ...],
+) -> tuple[tuple[Service, ...], tuple[VirtualServiceConfig, ...]]:
     """What `hosts` of an egress listener (`namespace/dnsName`) picks."""
     wanted: list[tuple[str, str]] = []
-    for host in spec.hosts:
+    for host in hosts:
         where, _, pattern = host.partition("/")
         wanted.append((namespace if where == "." else where, pattern.lower()))
     picked = [
@@ -131,8 +167,7 @@ def _import(
             for where, pattern in wanted
         )
     )
-    shown = [shown for s in _one_per_host(picked, namespace) if (shown := _matching_ports(s, spec)) is not None]
-    return EgressListener(spec, tuple(shown), imported)
+    return _one_per_host(picked, namespace), imported
 
 
 def _in_namespace(wanted: str, namespace: str) -> bool:

@@ -68,7 +68,7 @@ def view_of(snapshot: MeshSnapshot, proxy: Proxy, memo: Memo) -> View:
     scope = memo.get(
         key,
         lambda: build_scope(
-            sidecar, proxy.namespace, snapshot.services, snapshot.virtual_services, mesh.allow_any
+            sidecar, proxy.namespace, snapshot.services, snapshot.virtual_services, mesh.allow_any, memo.get
         ),
     )
     return View(snapshot, proxy, scope, memo)

@@ -67,3 +67,14 @@ def test_a_new_delegate_changes_the_virtual_service_that_names_it() -> None:
     assert [v.name for v in first.virtual_services] == ["root"]
     assert second.virtual_services[0] is not first.virtual_services[0]
     assert second.virtual_services[0].http[0].rule.timeout == "2s"
+
+
+def test_endpoints_are_indexed_again_only_when_services_or_workloads_changed() -> None:
+    parts = (service("web"), workload("web-1", "10.0.0.1", "web"))
+    first = mesh(*parts)
+    route = "{hosts: [web], http: [{directResponse: {status: 200}}]}"
+    second = mesh(*parts, resource("VirtualService", "web", route), previous=first)
+    assert second.endpoints is first.endpoints
+    third = mesh(*parts, workload("web-2", "10.0.0.2", "web"), previous=second)
+    assert len(third.endpoints[third.services[0].key]) == 2
+    assert third.services_at(["10.0.0.2"]) == third.services

@@ -1,6 +1,7 @@
 """Which Sidecar is a workload's, and what it lets its proxy know."""
 
 from controlplane.model.sidecar_scope import SidecarScope, build_scope, select_sidecar
+from controlplane.translate.built import Memo
 from tests.controlplane.model.factory import mesh, resource, service
 
 EXTRA = "exportTo: ['.']"
@@ -90,3 +91,21 @@ def test_own_namespace_first_for_a_host_declared_in_two() -> None:
     for namespace, port in (("a", 1), ("b", 2), ("c", 1)):
         found = build_scope(None, namespace, made.services, (), mesh_allow_any=True)
         assert [s.ports[0].number for s in found.services] == [port]
+
+
+def test_sidecars_that_import_the_same_share_it() -> None:
+    egress = "egress: [{port: {number: %d, name: proxy, protocol: HTTP_PROXY}, hosts: [./*]}]"
+    made = mesh(
+        service("web"),
+        service("mail", namespace="back"),
+        resource("VirtualService", "web", "{hosts: [web], http: [{route: [{destination: {host: mail.back}}]}]}"),
+        *(resource("Sidecar", f"s{port}", f"{{{egress % port}}}") for port in (15001, 15002)),
+    )
+    memo = Memo()
+    first, second = (
+        build_scope(sidecar, "default", made.services, made.virtual_services, True, memo.get)
+        for sidecar in made.sidecars
+    )
+    assert first.services is second.services and hosts(first) == {"web.default", "mail.back"}
+    assert first.egress[0].virtual_services is second.egress[0].virtual_services
+    assert (first.egress[0].port, second.egress[0].port) == (15001, 15002)
