@@ -4,6 +4,7 @@ from controlplane.model.sidecar_scope import SidecarScope, build_scope, select_s
 from controlplane.translate.built import Memo
 from tests.controlplane.model.factory import mesh, resource, service
 
+MAIL = "mail.back.svc.cluster.local"
 EXTRA = "exportTo: ['.']"
 
 
@@ -98,7 +99,7 @@ def test_sidecars_that_import_the_same_share_it() -> None:
     made = mesh(
         service("web"),
         service("mail", namespace="back"),
-        resource("VirtualService", "web", "{hosts: [web], http: [{route: [{destination: {host: mail.back}}]}]}"),
+        resource("VirtualService", "web", f"{{hosts: [web], http: [{{route: [{{destination: {{host: {MAIL}}}}}]}}]}}"),
         *(resource("Sidecar", f"s{port}", f"{{{egress % port}}}") for port in (15001, 15002)),
     )
     memo = Memo()
