@@ -35,6 +35,7 @@ from controlplane.xds.status import StatusBoard
 
 log = logging.getLogger("controlplane")
 
+GC_THRESHOLDS = (50_000, 20, 50)
 _EVENT_NAMES = {EventType.ADDED: "add", EventType.MODIFIED: "update", EventType.DELETED: "delete"}
 
 
@@ -108,6 +109,8 @@ class ControlPlane:
         await self.ads.start(o.address, o.xds_port)
         gc.collect()
         gc.freeze()
+        # A push makes a few thousand objects, nearly all freed by reference counts: do not look for cycles amid each.
+        gc.set_threshold(*GC_THRESHOLDS)
         log.info(
             "serving: xDS %s:%d, API http://%s:%d, %d resources, %d in the registry",
             *(o.address, o.xds_port, o.address, o.http_port, len(self.store.list()), len(self.registry)),
