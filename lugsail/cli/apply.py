@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from lugsail.cli import distribution
+from lugsail.cli import distribution, references
 from lugsail.cli.connect import ControlPlaneOption, NamespaceOption, OutputOption, connect
 from lugsail.cli.manifests import Manifest, in_safe_order, read_manifests
-from lugsail.cli.output import FAILURE, CliError, as_json, check_format, error, warn
+from lugsail.cli.output import FAILURE, CliError, as_json, check_format, counted, error, warn
 from lugsail.client import ApiError, Client
 
 EXAMPLES = """\b
 Examples:
   lugsail apply -f samples/bookinfo/virtual-service-all-v1.yaml
-  lugsail apply -f rules/ -f extra.yaml
+  lugsail apply -f rules/ -f extra.yaml      a folder with all below it, and a file
   cat rule.yaml | lugsail apply -f - --no-wait"""
 
 CONFLICT_RETRIES = 5
@@ -43,7 +44,7 @@ def apply(
     check_format(output, ["json"])
     timeout_s = distribution.parse_timeout(timeout)
     manifests = in_safe_order(valid_manifests(filename, namespace))
-    client = connect(control_plane)
+    client = connect(control_plane, timeout_s)
     results: list[dict[str, Any]] = []
     revisions: list[int] = []
     failed = False
@@ -59,6 +60,8 @@ def apply(
             revisions.append(revision)
         if output is None:
             print(f"{manifest.ref} {action}", flush=True)
+    for text in [] if failed else _unresolved(client, manifests):
+        warn(f"warning: {text}")
     code = 0
     outcomes: list[distribution.Outcome] = []
     if wait and revisions:
@@ -72,6 +75,16 @@ def apply(
     return FAILURE if failed else code
 
 
+def _unresolved(client: Client, manifests: Sequence[Manifest]) -> list[str]:
+    """Warnings about applied virtual services whose subsets no rule of the control plane names."""
+    last = {manifest.key: manifest.resource for manifest in manifests if manifest.kind.kind == "VirtualService"}
+    applied = list(last.values())
+    if not references.missing_subsets(applied, ()):  # none names a subset
+        return []
+    group, plural = "networking.istio.io", "destinationrules"
+    return references.missing_subsets(applied, client.list(group, plural, None).get("items") or ())
+
+
 def valid_manifests(sources: list[str], namespace: str) -> list[Manifest]:
     """The resources of the sources; prints every error there is and raises CliError when there is one."""
     reading = read_manifests(sources, namespace)
@@ -80,8 +93,7 @@ def valid_manifests(sources: list[str], namespace: str) -> list[Manifest]:
     if reading.errors:
         for text in reading.errors:
             error(text)
-        count = "1 error" if len(reading.errors) == 1 else f"{len(reading.errors)} errors"
-        raise CliError(f"{count}; nothing was applied.")
+        raise CliError(f"{counted(len(reading.errors), 'error')}; nothing was applied.")
     return reading.manifests
 
 

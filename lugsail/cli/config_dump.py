@@ -94,7 +94,7 @@ def _chain_destination(chain: Resource) -> str:
     for each in reversed(chain.get("filters", ())):
         config = each.get("typed_config", {})
         if "route_config" in config:
-            return f"Inline Route: {config['route_config'].get('name', '')}"
+            return f"Inline Route: {config['route_config'].get('name') or _paths(config['route_config'])}"
         if "rds" in config:
             return f"Route: {config['rds'].get('route_config_name', '')}"
         if "cluster" in config:
@@ -103,6 +103,15 @@ def _chain_destination(chain: Resource) -> str:
             clusters = config["weighted_clusters"].get("clusters", ())
             return "Clusters: " + ", ".join(f"{each['name']}={each.get('weight', 0)}" for each in clusters)
     return "Non-HTTP/Non-TCP" if chain.get("filters") else ""
+
+
+def _paths(config: Resource) -> str:
+    """What a route configuration without a name is for."""
+    return ", ".join(
+        route_match(route.get("match", {}))
+        for host in config.get("virtual_hosts", ())
+        for route in host.get("routes", ())
+    )
 
 
 def route_rows(config: Resource) -> Iterator[tuple[str, str, str, str, str, str]]:
@@ -193,6 +202,13 @@ def endpoint_rows(assignment: Resource) -> Iterator[tuple[str, str, str, int]]:
             health = str(each.get("health_status", "HEALTHY"))
             weight = int(each.get("load_balancing_weight", 1))
             yield shown, "HEALTHY" if health == "UNKNOWN" else health, str(assignment.get("cluster_name", "")), weight
+
+
+def assignments(found: ConfigDump) -> list[Resource]:
+    """The endpoints of every cluster once: those that it carries itself, else those that were discovered."""
+    by_cluster = {str(each.get("cluster_name", "")): each for each in inline_assignments(found.clusters())}
+    by_cluster |= {str(each.get("cluster_name", "")): each for each in found.endpoints()}
+    return list(by_cluster.values())
 
 
 def inline_assignments(clusters: list[Resource]) -> list[Resource]:

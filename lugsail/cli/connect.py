@@ -23,7 +23,14 @@ ControlPlaneOption = Annotated[
 NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="The namespace.")]
 OutputOption = Annotated[str | None, typer.Option("--output", "-o", help="Another form of output, such as json.")]
 
-NOT_RUNNING = "No mesh is running. Start one: lugsail up"
+LONGEST_ANSWER_S = 10.0
+
+
+def not_running() -> str:
+    """That there is no mesh; with the folder where the environment names one, for a mesh may run from another."""
+    chosen = os.environ.get("LUGSAIL_HOME")
+    where = f" from LUGSAIL_HOME={chosen}" if chosen else ""
+    return f"No mesh is running{where}. Start one: lugsail up"
 
 
 def control_plane_url(option: str | None) -> str:
@@ -37,15 +44,16 @@ def control_plane_url(option: str | None) -> str:
     return running_lab().control_plane_url
 
 
-def connect(option: str | None) -> Client:
-    return Client(control_plane_url(option))
+def connect(option: str | None, timeout_s: float = LONGEST_ANSWER_S) -> Client:
+    """The control plane's client; an answer may take `timeout_s`, but always the second that a busy machine takes."""
+    return Client(control_plane_url(option), min(max(timeout_s, 1.0), LONGEST_ANSWER_S))
 
 
 def running_lab() -> LabState:
     """The lab of this state folder; raises CliError when there is none."""
     state = read_state(Home.from_environment())
     if state is None:
-        raise CliError(NOT_RUNNING)
+        raise CliError(not_running())
     if not state.is_running:
         raise CliError("The mesh was killed. Clean up what it left with `lugsail down`, or start anew: lugsail up")
     return state

@@ -50,7 +50,7 @@ def delete(
             (each.kind.group, each.kind.plural, each.kind.singular, each.namespace, each.name)
             for each in reversed(in_safe_order(reading.manifests))
         )
-    client = connect(control_plane)
+    client = connect(control_plane, timeout_s)
     if kind:
         for which in kinds_of(kind):
             chosen = names or []

@@ -21,6 +21,9 @@ TimeoutOption = Annotated[str, typer.Option("--timeout", help="How long to wait:
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
+REASON_LINES = 4
+XDS_TYPES = ("CDS", "EDS", "LDS", "RDS", "SDS")
+
 # Of several writes, a proxy's worst state counts.
 _WORST_FIRST = ("NACKED", "PENDING", "DISCONNECTED", "ACKED", "UNAFFECTED")
 
@@ -107,14 +110,39 @@ def print_outcomes(outcomes: Sequence[Outcome], timeout_s: float) -> None:
         print(_columns(cells, shutil.get_terminal_size((120, 24)).columns))
     elif unaffected == len(outcomes):
         print(f"No proxy is affected ({_proxies(unaffected)} connected)")
-    for outcome in by_state.get("NACKED", []):
-        error(f"{outcome.proxy} rejected {', '.join(outcome.types) or 'it'}: {outcome.error or 'no reason given'}")
+    if rejected := by_state.get("NACKED"):
+        print_rejections([(outcome.proxy, _reason(outcome)) for outcome in rejected])
+        error("Rejecting proxies keep their last good configuration. Correct the resource and apply it, or delete it.")
     if pending := by_state.get("PENDING"):
         names = ", ".join(outcome.proxy for outcome in pending)
         error(f"Not acknowledged within {timeout_s:g} s: {names}. `lugsail proxy-status` follows them.")
     if gone := by_state.get("DISCONNECTED"):
         names = ", ".join(outcome.proxy for outcome in gone)
         warn(f"Disconnected meanwhile, and served when they return: {names}.")
+
+
+def print_rejections(rejections: Iterable[tuple[str, str]]) -> None:
+    """(proxy, `TYPE: reason`) each; what several proxies say alike is said once, and long lists are cut."""
+    by_reason: dict[str, list[str]] = {}
+    for proxy, reason in rejections:
+        by_reason.setdefault(reason, []).append(proxy)
+    for reason, proxies in by_reason.items():
+        error(f"{', '.join(proxies)} rejected {shortened(reason, proxies[0])}")
+
+
+def _reason(outcome: Outcome) -> str:
+    """`CDS: …`; the control plane names the types, of which only some were rejected, where it can."""
+    text = outcome.error or "no reason given"
+    return text if text.partition(":")[0] in XDS_TYPES else f"{', '.join(outcome.types) or 'it'}: {text}"
+
+
+def shortened(reason: str, proxy: str) -> str:
+    """The first lines of a reason, and where the rest is: a patch of every cluster is rejected once for each."""
+    lines = reason.splitlines()
+    if len(lines) > REASON_LINES:
+        left = len(lines) - REASON_LINES
+        lines = [*lines[:REASON_LINES], f"… and {left} more: lugsail proxy-status {proxy} -o json"]
+    return "\n  ".join(lines)
 
 
 def _proxies(count: int) -> str:

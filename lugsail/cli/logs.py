@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from lugsail.cli.output import USAGE, CliError
+from lugsail.cli.output import USAGE, CliError, warn
 
 EXAMPLES = """\b
 Examples:
@@ -61,7 +61,8 @@ def _find(workload: str, proxy: bool) -> Path:
     else:
         candidates = [home.proxy_log(name)] if proxy else [home.app_log(name)]
         if not proxy and not candidates[0].exists() and home.proxy_log(name).exists():
-            raise CliError(f"{name} has no app of the lab's, only a sidecar: lugsail logs {name} --proxy", USAGE)
+            warn(f"{name} has no app that the lab started; this is its proxy's log (as with --proxy).")
+            candidates = [home.proxy_log(name)]
     if candidates[0].exists():
         return candidates[0]
     known = sorted({path.name.split(".")[0] for path in home.logs.glob("*.log")}) if home.logs.exists() else []

@@ -38,22 +38,29 @@ app = typer.Typer(
 
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 
-app.command("up", epilog=up.EXAMPLES)(up.up)
-app.command("down", epilog=down.EXAMPLES)(down.down)
-app.command("status", epilog=status.EXAMPLES)(status.status)
-app.command("logs", epilog=logs.EXAMPLES)(logs.logs)
-app.command("apply", epilog=apply.EXAMPLES)(apply.apply)
-app.command("delete", epilog=delete.EXAMPLES)(delete.delete)
-app.command("get", epilog=get.EXAMPLES)(get.get)
-app.command("validate", epilog=validate.EXAMPLES)(validate.validate)
-app.command("proxy-status", epilog=proxy_status.EXAMPLES)(proxy_status.proxy_status)
-app.command("ps", epilog=proxy_status.EXAMPLES, hidden=True)(proxy_status.proxy_status)
-app.command("render", epilog=render_command.EXAMPLES)(render_command.render)
-app.add_typer(proxy_config.app, name="proxy-config")
+# In the order of `lugsail --help`, each with its line there.
+app.command("up", short_help="Start the mesh.", epilog=up.EXAMPLES)(up.up)
+app.command("down", short_help="Stop the mesh.", epilog=down.EXAMPLES)(down.down)
+app.command("status", short_help="Workloads, sync state, memory.", epilog=status.EXAMPLES)(status.status)
+app.command("logs", short_help="The log of an app or its proxy.", epilog=logs.EXAMPLES)(logs.logs)
+app.command("apply", short_help="Create or update resources.", epilog=apply.EXAMPLES)(apply.apply)
+app.command("delete", short_help="Delete resources.", epilog=delete.EXAMPLES)(delete.delete)
+app.command("get", short_help="Show resources.", epilog=get.EXAMPLES)(get.get)
+app.command("validate", short_help="Check resources offline.", epilog=validate.EXAMPLES)(validate.validate)
+app.command("proxy-status", short_help="Who has which configuration (ps).", epilog=proxy_status.EXAMPLES)(
+    proxy_status.proxy_status
+)
+app.command("ps", hidden=True, epilog=proxy_status.EXAMPLES)(proxy_status.proxy_status)
+app.add_typer(proxy_config.app, name="proxy-config", short_help="What a proxy runs on (pc).")
 app.add_typer(proxy_config.app, name="pc", hidden=True)
-app.command("exec", epilog=exec.EXAMPLES, context_settings=PASS_THROUGH)(exec.exec_)
-app.command("run", epilog=run.EXAMPLES, context_settings=PASS_THROUGH)(run.run)
-app.command("version", epilog=version.EXAMPLES)(version.version)
+app.command("render", short_help="The xDS of files, offline.", epilog=render_command.EXAMPLES)(render_command.render)
+app.command("exec", short_help="Run a command as a workload.", epilog=exec.EXAMPLES, context_settings=PASS_THROUGH)(
+    exec.exec_
+)
+app.command("run", short_help="A program of yours joins the mesh.", epilog=run.EXAMPLES, context_settings=PASS_THROUGH)(
+    run.run
+)
+app.command("version", short_help="What is installed.", epilog=version.EXAMPLES)(version.version)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -69,6 +69,13 @@ def check_format(chosen: str | None, known: Sequence[str]) -> str | None:
     return chosen
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 proxy`, `2 proxies`, `3 errors`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """An age as kubectl shows it: `45s`, `12m`, `3h`, `2d`."""
     whole = max(int(seconds), 0)

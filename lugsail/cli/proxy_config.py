@@ -12,7 +12,7 @@ import typer
 from lugsail.cli import config_dump as dump
 from lugsail.cli.config_dump import ClusterName, ConfigDump
 from lugsail.cli.connect import OutputOption, find_pod, running_lab
-from lugsail.cli.output import CliError, as_json, check_format, table
+from lugsail.cli.output import USAGE, CliError, as_json, check_format, table, warn
 
 ADMIN_PORT = 15000
 TIMEOUT_S = 10.0
@@ -20,7 +20,7 @@ TIMEOUT_S = 10.0
 EXAMPLES = """\b
 Examples:
   lugsail proxy-config listeners productpage-v1
-  lugsail pc routes productpage-v1 --name 9080 -o json
+  lugsail pc routes productpage-v1 --name 15080 -o json
   lugsail pc clusters reviews-v1 --fqdn ratings.default.svc.cluster.local --direction outbound
   lugsail pc endpoints productpage-v1 --subset v2
   lugsail pc bootstrap istio-ingressgateway"""
@@ -58,15 +58,19 @@ def listeners(workload: Workload, port: Port = None, address: Address = None, ou
         ip, number = dump.listener_address(listener)
         if port in (None, number) and address in (None, ip):
             chosen.append(listener)
+    _none_fits("listener", chosen, port, address)
     _show(output, chosen, LISTENER_HEADER, lambda: [row for each in chosen for row in dump.listener_rows(each)])
 
 
-@app.command("routes", epilog="\b\nExample:\n  lugsail pc routes productpage-v1 --name 9080")
+@app.command("routes", epilog="\b\nExample:\n  lugsail pc routes productpage-v1 --name 15080")
 @app.command("route", hidden=True)
 @app.command("r", hidden=True)
 def routes(workload: Workload, name: Name = None, output: OutputOption = None) -> None:
     """Routes: virtual hosts, matches, destinations, and the VirtualService each came from."""
-    chosen = [config for config in _dump(workload).routes() if name in (None, config.get("name"))]
+    found = _dump(workload).routes()
+    chosen = [config for config in found if name in (None, config.get("name"))]
+    known = ", ".join(sorted({str(config["name"]) for config in found if config.get("name")}))
+    _none_fits("route configuration", chosen, name, hint=f"; there are {known}" if known else "")
     _show(output, chosen, ROUTE_HEADER, lambda: [row for each in chosen for row in dump.route_rows(each)])
 
 
@@ -84,6 +88,7 @@ def clusters(
     """Clusters: the services that the proxy knows."""
     wanted = _cluster_filter(fqdn, port, direction, subset)
     chosen = [cluster for cluster in _dump(workload).clusters() if wanted(str(cluster.get("name", "")))]
+    _none_fits("cluster", chosen, fqdn, port, direction, subset)
     _show(output, chosen, CLUSTER_HEADER, lambda: [dump.cluster_row(cluster) for cluster in chosen])
 
 
@@ -100,10 +105,8 @@ def endpoints(
 ) -> None:
     """Endpoints: the addresses behind each cluster."""
     wanted = _cluster_filter(fqdn, port, direction, subset)
-    found = _dump(workload)
-    assignments = {str(each.get("cluster_name", "")): each for each in dump.inline_assignments(found.clusters())}
-    assignments |= {str(each.get("cluster_name", "")): each for each in found.endpoints()}
-    chosen = [each for name, each in assignments.items() if wanted(name)]
+    chosen = [each for each in dump.assignments(_dump(workload)) if wanted(str(each.get("cluster_name", "")))]
+    _none_fits("cluster with endpoints", chosen, fqdn, port, direction, subset)
 
     def rows() -> Rows:
         every = (row for each in chosen for row in dump.endpoint_rows(each))
@@ -129,7 +132,7 @@ def everything(workload: Workload, output: OutputOption = None) -> None:
         print(as_json(raw))
         return
     found = ConfigDump(raw)
-    assignments = [*dump.inline_assignments(found.clusters()), *found.endpoints()]
+    assignments = dump.assignments(found)
     parts: list[tuple[list[str], Rows]] = [
         (CLUSTER_HEADER, [dump.cluster_row(each) for each in found.clusters()]),
         (LISTENER_HEADER, [row for each in found.listeners() for row in dump.listener_rows(each)]),
@@ -137,6 +140,12 @@ def everything(workload: Workload, output: OutputOption = None) -> None:
         (ENDPOINT_HEADER, [(a, h, w, c) for each in assignments for a, h, c, w in dump.endpoint_rows(each)]),
     ]
     print("\n\n".join(table(header, rows) for header, rows in parts))
+
+
+def _none_fits(what: str, chosen: list[dict[str, Any]], *filters: object, hint: str = "") -> None:
+    """A filter that leaves nothing is most likely a slip: say so, beside the empty answer."""
+    if not chosen and any(each is not None for each in filters):
+        warn(f"No {what} fits{hint}. Without filters all are shown.")
 
 
 def _show(output: str | None, resources: list[dict[str, Any]], header: list[str], rows: Callable[[], Rows]) -> None:
@@ -148,6 +157,8 @@ def _cluster_filter(
     fqdn: str | None, port: int | None, direction: str | None, subset: str | None
 ) -> Callable[[str], bool]:
     """By the parts of Istio's cluster names; a service may be given by the first labels of its name."""
+    if direction not in (None, "inbound", "outbound"):
+        raise CliError(f"--direction {direction}: choose inbound or outbound.", USAGE)
 
     def wanted(name: str) -> bool:
         parts = ClusterName.parse(name)

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from lugsail.cli.connect import ControlPlaneOption, OutputOption, connect
-from lugsail.cli.output import FAILURE, USAGE, CliError, as_json, check_format, duration, error, table
+from lugsail.cli.distribution import print_rejections
+from lugsail.cli.output import FAILURE, USAGE, CliError, as_json, check_format, duration, table
 
 EXAMPLES = """\b
 Examples:
@@ -44,11 +45,11 @@ def proxy_status(
             for proxy in proxies
         ]
         print(table(["NAME", "TYPE", *(name for name, _ in COLUMNS), "CONNECTED"], rows))
-    rejected = False
-    for proxy in proxies:
-        for kind, text in (proxy.get("errors") or {}).items():
-            rejected = True
-            error(f"{proxy['proxy']} rejected {kind}: {text}")
+    rejected = [
+        (proxy["proxy"], f"{kind}: {text}") for proxy in proxies for kind, text in (proxy.get("errors") or {}).items()
+    ]
+    if output is None:
+        print_rejections(rejected)
     return FAILURE if rejected else 0
 
 

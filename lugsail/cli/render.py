@@ -28,6 +28,10 @@ class UnknownProxy(ValueError):
     """No WorkloadEntry describes the proxy; the text names those that there are."""
 
 
+class InvalidTexts(ValueError):
+    """A resource of the files is invalid: a line for each error, with its file, line and path."""
+
+
 @dataclass
 class Rendering:
     """`resources`: {Listener|RouteConfiguration|Cluster|ClusterLoadAssignment: {name: resource}} with proto field
@@ -40,18 +44,26 @@ class Rendering:
 def load_texts(texts: Iterable[tuple[str, str]]) -> tuple[list[Resource], list[str]]:
     """Resources of (source, text) pairs, and a message for each kind that is not supported.
 
-    A later resource of the same identity replaces the earlier. Raises InvalidResource and DocumentError.
+    A later resource of the same identity replaces the earlier. Raises InvalidTexts with every
+    error there is, and DocumentError.
     """
     resources: dict[ResourceKey, Resource] = {}
     messages: list[str] = []
+    errors: list[str] = []
     for source, text in texts:
         for document in parse_documents(text, source):
             if isinstance(document.data, dict) and document.data.get("kind") not in KINDS:
                 ref = describe(document.data)
                 messages.append(f"{source}:{document.line}: {ref} is left out: the kind is not supported yet")
                 continue
-            resource = load_resource(document.data)
+            try:
+                resource = load_resource(document.data)
+            except InvalidResource as invalid:
+                errors += [f"{source}:{document.line_of(e.path)}: {invalid.ref}: {e}" for e in invalid.errors]
+                continue
             resources[resource.key] = resource
+    if errors:
+        raise InvalidTexts("\n".join(errors))
     return list(resources.values()), messages
 
 
@@ -90,7 +102,7 @@ def render(
 ) -> Rendering:
     """What the control plane would send. `texts`: (source, YAML) with the registry's entries too.
 
-    Raises InvalidResource, DocumentError, UnknownProxy.
+    Raises InvalidTexts, DocumentError, UnknownProxy.
     """
     resources, messages = load_texts(texts)
     snapshot = build_snapshot(resources, mesh_config=mesh_config)
@@ -161,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     texts = [(name, Path(name).read_text(encoding="utf-8")) for name in options.filename]
     try:
         rendering = render(texts, options.proxy, options.type, options.interception)
-    except (InvalidResource, DocumentError, UnknownProxy) as error:
+    except (InvalidTexts, DocumentError, UnknownProxy) as error:
         print(error, file=sys.stderr)
         return 65
     for message in rendering.messages:

@@ -8,7 +8,7 @@ import typer
 
 from lugsail.cli.apply import FileOption
 from lugsail.cli.manifests import read_sources
-from lugsail.cli.output import DATA, USAGE, CliError, as_json, check_format, warn
+from lugsail.cli.output import DATA, USAGE, CliError, as_json, check_format, error, warn
 
 EXAMPLES = """\b
 Examples:
@@ -37,12 +37,15 @@ def render(
         raise CliError(f"--interception {interception}: choose REDIRECT or NONE.", USAGE)
     texts = read_sources(filename)
 
-    from lugsail.api.errors import DocumentError, InvalidResource
+    from lugsail.api.errors import DocumentError
     from lugsail.cli import render as rendering
 
     try:
         found = rendering.render(texts, proxy, kind, interception)
-    except (InvalidResource, DocumentError, rendering.UnknownProxy) as problem:
+    except (rendering.InvalidTexts, DocumentError) as problem:
+        error(str(problem))
+        raise CliError("Nothing was rendered.", DATA) from problem
+    except rendering.UnknownProxy as problem:
         raise CliError(str(problem), DATA) from problem
     for message in found.messages:
         warn(f"warning: {message}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,9 @@ Examples:
   lugsail run --app ratings --version v9 --port 9080 -- ./my-ratings
   lugsail run --app hello --version v1 --port 8000 -- sh -c 'python3 -m http.server -b 127.0.0.1 $PORT'
   lugsail run --app hello --version v2 --port 8000 --app-port 8123 -- ./server-that-listens-on-8123"""
+
+
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # a DNS label
 
 
 def run(
@@ -49,9 +53,12 @@ def run(
         raise CliError("Say what to run: lugsail run --app NAME --version V --port N -- COMMAND…", USAGE)
     if proxy not in ("python", "envoy"):
         raise CliError(f"--proxy: {proxy!r} is not a proxy that the lab knows; choose python or envoy.", USAGE)
+    workload = name or f"{app}-{version}"
+    for option, text in (("--app", app), ("--version", version), ("--name", workload)):
+        if not NAME.fullmatch(text):
+            raise CliError(f"{option} {text}: expected lower-case letters, digits and -, as in reviews-v2.", USAGE)
     if shutil.which(words[0]) is None:
         raise CliError(not_found(words[0]), NOT_FOUND)
-    workload = name or f"{app}-{version}"
     spec = {
         "name": workload,
         "namespace": namespace,
@@ -99,9 +106,12 @@ def _run(words: list[str], workload: str, port: int, first: dict[str, Any], answ
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: child.send_signal(received))
 
+    joined = threading.Event()
+
     def follow() -> None:
         for answer in answers:
             if answer.get("joined"):
+                joined.set()
                 place = f"http://{pod['service']}:{port} (it listens on 127.0.0.1:{pod['app_port']})"
                 print(f"{workload} is in the mesh: {place}", file=sys.stderr, flush=True)
         if child.poll() is None:
@@ -110,4 +120,8 @@ def _run(words: list[str], workload: str, port: int, first: dict[str, Any], answ
 
     threading.Thread(target=follow, daemon=True).start()
     code = child.wait()
+    if not joined.is_set():
+        warn(
+            f"{workload} ended before 127.0.0.1:{pod['app_port']} answered, so it got no traffic; it listens on $PORT?"
+        )
     return 128 - code if code < 0 else code

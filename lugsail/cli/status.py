@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lugsail.cli.connect import NOT_RUNNING, OutputOption
-from lugsail.cli.output import CliError, as_json, check_format, mebibytes, table
+from lugsail.cli.connect import OutputOption, not_running
+from lugsail.cli.output import CliError, as_json, check_format, counted, mebibytes, table
 
 EXAMPLES = "\b\nExamples:\n  lugsail status\n  lugsail status -o json"
 
@@ -30,7 +30,7 @@ def gather() -> dict[str, Any]:
 
     lab = state.read_state(Home.from_environment())
     if lab is None:
-        raise CliError(NOT_RUNNING)
+        raise CliError(not_running())
     if not lab.is_running:
         count = len(state.leftovers(lab))
         raise CliError(
@@ -146,6 +146,8 @@ def _print(report: dict[str, Any]) -> None:
         f"{mebibytes(total['rss_bytes'])})"
     )
     print(f"Page: {report['gateway']}/productpage   Control plane: {report['control_plane']}")
-    for item in report["workloads"]:
-        if item["restarts"]:
-            print(f"{item['workload']} was restarted {item['restarts']} times; last: {item['last_exit']}")
+    for item in ({"workload": "The control plane", **control}, *report["workloads"]):
+        if item.get("restarts"):
+            print(f"{item['workload']} was restarted {counted(item['restarts'], 'time')}; last: {item['last_exit']}")
+    if any(item["sync"] == "UNKNOWN" for item in report["workloads"]):
+        print("The control plane does not answer: nobody knows what is in sync. Traffic goes on as last configured.")

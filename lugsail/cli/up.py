@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,6 +75,20 @@ def up(
         raise CliError(f"Cannot use the state folder {options.home.root}: {problem.strerror}.") from problem
 
 
+def _how_to_call() -> tuple[str, str]:
+    """This command and the samples folder, as short as they work from the current folder."""
+    from lugsail.lab.paths import shipped
+
+    called = Path(sys.argv[0]).absolute()
+    found = shutil.which("lugsail")
+    program = "lugsail" if found and Path(found).absolute() == called else _from_here(called)
+    return program if called.name == "lugsail" else "lugsail", _from_here(shipped("samples"))
+
+
+def _from_here(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 class _Shown:
     """Shows events; remembers how it went."""
 
@@ -90,11 +105,12 @@ class _Shown:
         self._progress(event)
         if event["event"] == "up":
             colour = has_colour(sys.stdout)
-            print(summary(event["gateway"], event["control_plane"], event["bookinfo"], colour))
+            program, samples = _how_to_call()
+            print(summary(event["gateway"], event["control_plane"], event["bookinfo"], colour, program, samples))
             if event["failed"]:
                 self.exit_code = FAILURE
                 print(f"\nNot ready: {', '.join(event['failed'])}. The rest runs; `lugsail status` follows it.")
-            last = "`lugsail down` stops it." if self._detached else "Ctrl-C stops it."
+            last = f"`{program} down` stops it." if self._detached else "Ctrl-C stops it."
             print(f"\n{last}", flush=True)
         elif event["event"] == "stopping":
             print("\nStopping …", flush=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from lugsail.cli.apply import FileOption
 from lugsail.cli.connect import NamespaceOption, OutputOption
-from lugsail.cli.manifests import read_manifests
-from lugsail.cli.output import FAILURE, as_json, check_format, error, warn
+from lugsail.cli.manifests import Reading, read_manifests
+from lugsail.cli.output import FAILURE, as_json, check_format, counted, error, warn
 
 EXAMPLES = """\b
 Examples:
-  lugsail validate -f rules/
+  lugsail validate -f samples/          every file below it
   lugsail validate -f - < rule.yaml"""
 
 
@@ -27,4 +27,14 @@ def validate(filename: FileOption, namespace: NamespaceOption = "default", outpu
         error(text)
     for manifest in reading.manifests:
         print(f"{manifest.ref} is valid")
+    _summary(reading)
     return FAILURE if reading.errors else 0
+
+
+def _summary(reading: Reading) -> None:
+    """How much was looked at, where it was more than one thing."""
+    if len(reading.manifests) + len(reading.errors) > 1:
+        parts = [f"{len(reading.manifests)} valid"]
+        parts += [counted(len(reading.errors), "error")] if reading.errors else []
+        parts += [counted(len(reading.warnings), "warning")] if reading.warnings else []
+        print(", ".join(parts))

@@ -113,8 +113,18 @@ def plan_event(pods: Sequence[Any], control_plane_ip: str) -> dict[str, Any]:
     return {"event": "plan", "rows": rows}
 
 
-def summary(gateway_url: str, control_plane_url: str, has_bookinfo: bool, paint: bool) -> str:
-    """What the user sees when the lab is up: addresses, and three things to try."""
+def summary(
+    gateway_url: str,
+    control_plane_url: str,
+    has_bookinfo: bool,
+    paint: bool,
+    program: str = "lugsail",
+    samples: str = "samples",
+) -> str:
+    """What the user sees when the lab is up: addresses, and three things to try.
+
+    `program` and `samples` are how the command and the samples folder are reached from where the user is.
+    """
 
     def bold(text: str) -> str:
         return f"{BOLD}{text}{PLAIN}" if paint else text
@@ -126,14 +136,21 @@ def summary(gateway_url: str, control_plane_url: str, has_bookinfo: bool, paint:
         ("metrics", f"{host}:15014/metrics"),
     ]
     tries = [
-        ("reviews v2 for jason alone", "lugsail apply -f samples/bookinfo/virtual-service-reviews-test-v2.yaml"),
-        ("who has which configuration", "lugsail proxy-status"),
-        ("a request as productpage makes it", "lugsail exec productpage-v1 -- curl -s http://reviews:9080/reviews/0"),
+        (
+            "black stars for jason (sign in, any password), none for others",
+            f"{program} apply -f {samples}/bookinfo/destination-rule-all.yaml "
+            f"-f {samples}/bookinfo/virtual-service-reviews-test-v2.yaml",
+        ),
+        (
+            "a request as productpage makes it, through its sidecar",
+            f"{program} exec productpage-v1 -- curl -s http://reviews:9080/reviews/0",
+        ),
+        ("who has which configuration", f"{program} proxy-status"),
     ]
     if not has_bookinfo:
-        tries = [("what runs", "lugsail status"), tries[1], ("what is configured", "lugsail get sidecar")]
+        tries = [("what runs", f"{program} status"), tries[2], ("what is configured", f"{program} get sidecar")]
     lines = ["", bold("The mesh is up")]
     lines += [f"  {name:<17}{url}" for name, url in urls]
     lines += ["", bold("Try")]
-    lines += [f"  {command:<81}# {what}".rstrip() for what, command in tries]
+    lines += [line for what, command in tries for line in (f"  # {what}", f"  {command}")]
     return "\n".join(lines)

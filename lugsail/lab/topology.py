@@ -95,6 +95,8 @@ def read_topology(path: Path) -> tuple[Workload, ...]:
         raise BadTopology(f"Cannot read the topology {path}: {error.strerror}.") from error
     try:
         data = yaml.safe_load(text)
+    except UnicodeDecodeError as error:
+        raise BadTopology(f"The topology {path} is not UTF-8 text: expected a compose file.") from error
     except yaml.YAMLError as error:
         raise BadTopology(f"The topology {path} is not YAML: {error}") from error
     return parse_topology(data, str(path))

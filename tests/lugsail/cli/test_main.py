@@ -60,7 +60,8 @@ def test_wrong_usage_is_64(cli: Cli, argv: list[str]) -> None:
 def test_without_a_mesh_the_answer_says_how_to_start_one(cli: Cli, argv: list[str]) -> None:
     done = cli(*argv)
     assert done.code == 1
-    assert done.err == "lugsail: No mesh is running. Start one: lugsail up\n"
+    assert done.err.startswith("lugsail: No mesh is running from LUGSAIL_HOME=")
+    assert done.err.endswith(" Start one: lugsail up\n")
 
 
 def test_down_without_a_mesh_is_fine(cli: Cli) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lugsail.api.errors import InvalidResource
-from lugsail.cli.render import UnknownProxy, main, render
+from lugsail.cli.render import InvalidTexts, UnknownProxy, main, render
 
 MESH = """
 apiVersion: networking.istio.io/v1
@@ -55,7 +54,7 @@ def test_an_unknown_proxy_names_the_known_ones() -> None:
 
 
 def test_an_invalid_resource_is_an_error() -> None:
-    with pytest.raises(InvalidResource):
+    with pytest.raises(InvalidTexts, match=r"mesh.yaml:\d+: ServiceEntry .*MAGIC"):
         render([("mesh.yaml", MESH.replace("resolution: STATIC", "resolution: MAGIC"))], "web-v1.default")
 
 
