@@ -21,7 +21,7 @@ TimeoutOption = Annotated[str, typer.Option("--timeout", help="How long to wait:
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
-REASON_LINES = 4
+REASON_LINES, REASON_CHARACTERS = 4, 500
 XDS_TYPES = ("CDS", "EDS", "LDS", "RDS", "SDS")
 
 # Of several writes, a proxy's worst state counts.
@@ -138,11 +138,11 @@ def _reason(outcome: Outcome) -> str:
 
 def shortened(reason: str, proxy: str) -> str:
     """The first lines of a reason, and where the rest is: a patch of every cluster is rejected once for each."""
-    lines = reason.splitlines()
-    if len(lines) > REASON_LINES:
-        left = len(lines) - REASON_LINES
-        lines = [*lines[:REASON_LINES], f"… and {left} more: lugsail proxy-status {proxy} -o json"]
-    return "\n  ".join(lines)
+    lines = reason.splitlines() or [""]
+    cut = [line if len(line) <= REASON_CHARACTERS else line[:REASON_CHARACTERS] + " …" for line in lines[:REASON_LINES]]
+    if cut != lines:
+        cut.append(f"All of it: lugsail proxy-status {proxy} -o json")
+    return "\n  ".join(cut)
 
 
 def _proxies(count: int) -> str:

@@ -23,6 +23,7 @@ CONTROL_PLANE_MONITORING_PORT = 15014
 
 ADMIN_PORT = 15000
 HEALTH_PORT = 15021
+METRICS_PORT = 15090
 OUTBOUND_HTTP_PORT = 15080
 
 MAX_PODS = 199  # one third octet each; also keeps the private ports of neighbouring subnets apart

@@ -5,13 +5,19 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+from collections.abc import Sequence
 
 from lugsail.lab.addressing import (
+    ADMIN_PORT,
     CONTROL_PLANE_HTTP_PORT,
     CONTROL_PLANE_MONITORING_PORT,
     CONTROL_PLANE_XDS_PORT,
+    HEALTH_PORT,
+    METRICS_PORT,
+    OUTBOUND_HTTP_PORT,
     Subnet,
 )
+from lugsail.lab.pod import Pod
 from lugsail.lab.processes import owner_of_port
 
 
@@ -73,6 +79,23 @@ def check_addresses(subnet: Subnet, addresses: list[str]) -> None:
     missing = [ip for ip in addresses if bind_error(ip, 0) is not None]
     if missing:
         raise CannotStart(missing_address(subnet, missing))
+
+
+def check_pod_ports(pods: Sequence[Pod]) -> None:
+    """Every port that a sidecar will listen on must be free; raises CannotStart."""
+    for pod in pods:
+        inbound = [] if pod.kind == "router" else [port.number for port in pod.workload.ports]
+        places = [(pod.ip, port) for port in (*inbound, ADMIN_PORT, HEALTH_PORT, METRICS_PORT)]
+        if pod.kind == "sidecar":
+            places.append((pod.outbound_ip, OUTBOUND_HTTP_PORT))
+        for ip, port in places:
+            if bind_error(ip, port) == errno.EADDRINUSE:
+                owner = owner_of_port(ip, port)
+                by = f" by {owner}" if owner else ""
+                raise CannotStart(
+                    f"{ip}:{port}, where the sidecar of {pod.name} will listen, is taken{by}. Stop that, "
+                    f"or use another subnet: LUGSAIL_SUBNET=127.{pod.subnet.number % 254 + 1} lugsail up"
+                )
 
 
 def missing_address(subnet: Subnet, missing: list[str]) -> str:

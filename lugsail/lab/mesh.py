@@ -81,6 +81,7 @@ class Mesh:
             self._note(self._why_not_ready(component), "warning")
         if not failed:
             await self._first_page()
+        await self._tell_rejections()
         return [component.name for component in failed]
 
     async def attend(self) -> None:
@@ -301,6 +302,13 @@ class Mesh:
             await asyncio.sleep(0.03)
         answer = "does not answer" if status is None else f"answers {status}"
         self._note(f"{self.gateway_url}/productpage {answer}; `lugsail proxy-status` may tell why", "warning")
+
+    async def _tell_rejections(self) -> None:
+        """A proxy is ready with what it accepted; what it rejected must not go unseen."""
+        with contextlib.suppress(CannotStart):
+            for proxy in await self._with_client(lambda client: client.debug("syncz")):
+                for kind, reason in (proxy.get("errors") or {}).items():
+                    self._note(f"{proxy['proxy']} rejected {kind}: {reason}", "warning")
 
     async def _with_client(self, action: Callable[[Client], Any]) -> Any:
         """Talk to the control plane off the loop; raises CannotStart."""

@@ -62,6 +62,7 @@ def prepare(options: Options, sink: EventSink) -> tuple[Options, list[Pod], stat
         except plan.BadOption as error:
             raise CannotStart(str(error), 64) from error
         checks.check_addresses(options.subnet, [ip for pod in pods for ip in (pod.ip, pod.outbound_ip)])
+        checks.check_pod_ports(pods)
     except BaseException:
         lock.release()
         raise

@@ -7,7 +7,15 @@ import pytest
 
 from lugsail.lab import checks
 from lugsail.lab.addressing import Subnet
-from lugsail.lab.checks import CannotStart, check_addresses, check_gateway_port, free_port, missing_address
+from lugsail.lab.checks import (
+    CannotStart,
+    check_addresses,
+    check_gateway_port,
+    check_pod_ports,
+    free_port,
+    missing_address,
+)
+from lugsail.lab.pod import Pod, gateway_workload, http_workload
 
 SUBNET = Subnet("127.133")
 
@@ -35,6 +43,16 @@ def test_missing_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     text = missing_address(SUBNET, ["127.133.1.1", "127.133.1.2"])
     assert "for ip in 127.133.1.1 127.133.1.2; do sudo ifconfig lo0 alias $ip up; done" in text
+
+
+def test_a_pods_port_that_is_taken() -> None:
+    workload = http_workload(name="a-v1", namespace="default", app="a", version="v1", port=9080)
+    pods = [Pod(workload, 1, SUBNET), Pod(gateway_workload(), 2, SUBNET, kind="router")]
+    check_pod_ports(pods)
+    for ip, port in (("127.133.1.1", 9080), ("127.133.1.2", 15080), ("127.133.2.1", 15021)):
+        where = rf"{ip}:{port}, where the sidecar of .* will listen, is taken by .*\(pid \d+\)"
+        with socket.create_server((ip, port)), pytest.raises(CannotStart, match=where):
+            check_pod_ports(pods)
 
 
 def test_the_preferred_port_unless_it_is_taken() -> None:

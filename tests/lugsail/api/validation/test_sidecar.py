@@ -118,6 +118,4 @@ def test_egress_proxy() -> None:
 
 def test_http_limits_of_a_tcp_port() -> None:
     spec = "ingress: [{port: {number: 1, protocol: TCP}, connectionPool: {http: {maxRetries: 1}}}]"
-    assert warning_texts("Sidecar", spec) == [
-        "spec.ingress[0].connectionPool.http: has no effect on TCP; use `tcp`"
-    ]
+    assert warning_texts("Sidecar", spec) == ["spec.ingress[0].connectionPool.http: has no effect on TCP; use `tcp`"]
