@@ -15,7 +15,6 @@ from sidecar.upstream.host import Host
 
 _HEALTH = {
     "healthy": health_check_pb2.HEALTHY,
-    "degraded": health_check_pb2.DEGRADED,
     "unhealthy": health_check_pb2.UNHEALTHY,
     "draining": health_check_pb2.DRAINING,
 }

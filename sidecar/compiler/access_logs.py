@@ -56,13 +56,15 @@ def _access_log(log: Any, at: At) -> AccessLog:
 def _formatted(sink: Any, path: str, keep: Keep | None, at: At) -> AccessLog:
     kind = sink.WhichOneof("access_log_format")
     if kind == "json_format":
-        return _json(MessageToDict(sink.json_format), path, keep, False)
+        return _json(MessageToDict(sink.json_format), path, keep)
     if kind == "log_format":
         form, at = sink.log_format, at.field("log_format")
         check(form, ("text_format", "json_format", "text_format_source", "omit_empty_values"), at)
         kind = form.WhichOneof("format")
         if kind == "json_format":
-            return _json(MessageToDict(form.json_format), path, keep, form.omit_empty_values)
+            if form.omit_empty_values:
+                at.field("omit_empty_values").reject("is not supported for JSON, where what is unknown is null")
+            return _json(MessageToDict(form.json_format), path, keep)
         if kind == "text_format_source":
             if form.text_format_source.WhichOneof("specifier") != "inline_string":
                 at.field(kind).reject("only an inline_string is supported")
@@ -76,11 +78,11 @@ def _formatted(sink: Any, path: str, keep: Keep | None, at: At) -> AccessLog:
 def _text(text: str, path: str, keep: Keep | None, omit_empty: bool) -> AccessLog:
     text = text or DEFAULT_FORMAT
     render = compile_text(text, "" if omit_empty else "-")
-    return AccessLog(path=path, render=render, format=text, omit_empty=omit_empty, keep=keep)
+    return AccessLog(path=path, render=render, keep=keep)
 
 
-def _json(template: dict[str, Any], path: str, keep: Keep | None, omit_empty: bool) -> AccessLog:
-    return AccessLog(path=path, render=compile_json(template), json=template, omit_empty=omit_empty, keep=keep)
+def _json(template: dict[str, Any], path: str, keep: Keep | None) -> AccessLog:
+    return AccessLog(path=path, render=compile_json(template), keep=keep)
 
 
 def compile_filter(wanted: Any, at: At) -> Keep:

@@ -16,7 +16,6 @@ _THRESHOLD_FIELDS = (
     "max_requests",
     "max_retries",
     "retry_budget",
-    "max_connection_pools",
 )
 #: OutlierDetection's plain counts, which keep their names.
 _COUNTS = (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 
 from sidecar.compiler.ignored import check
-from sidecar.config.clusters import Dns, HttpOptions, HttpProtocol, TcpKeepalive
+from sidecar.config.clusters import Dns, HttpOptions, Service, TcpKeepalive, UpstreamTls
+from sidecar.config.matchers import StringMatch
 from sidecar.config.protos import duration_ms, timeout_ms, unpack, wrapped
 from sidecar.config.rejected import At
 
@@ -44,38 +46,55 @@ def compile_http_options(proto: Any, at: At) -> HttpOptions:
     )
     common, place = options.common_http_protocol_options, at.field("common_http_protocol_options")
     check(common, _COMMON_FIELDS, place)
-    sni = options.upstream_http_protocol_options
-    check(sni, ("auto_sni", "auto_san_validation"), at.field("upstream_http_protocol_options"))
+    _check_protocol(options, at)
     defaults = HttpOptions()
     return HttpOptions(
-        protocol=_protocol(options, at),
         idle_timeout_ms=timeout_ms(common, "idle_timeout", place, defaults.idle_timeout_ms),
         max_connection_duration_ms=timeout_ms(common, "max_connection_duration", place),
         max_requests_per_connection=wrapped(common, "max_requests_per_connection", 0) or None,
         max_headers_count=wrapped(common, "max_headers_count", defaults.max_headers_count),
         max_response_headers_bytes=wrapped(common, "max_response_headers_kb", 60) * 1024,
-        auto_sni=sni.auto_sni,
-        auto_san_validation=sni.auto_san_validation,
     )
 
 
-def _protocol(options: HttpProtocolOptions, at: At) -> HttpProtocol:
-    kind = options.WhichOneof("upstream_protocol_options")
-    if kind == "use_downstream_protocol_config":
-        return "downstream"
-    if kind == "auto_config":
-        return "auto"
-    explicit = options.explicit_http_config
-    chosen = explicit.WhichOneof("protocol_config")
-    if chosen == "http3_protocol_options":
-        at.field("explicit_http_config").field(chosen).reject("HTTP/3 is not supported by this proxy")
-    return "http2" if chosen == "http2_protocol_options" else "http1"
+def _check_protocol(options: HttpProtocolOptions, at: At) -> None:
+    """HTTP/1.1 is spoken: asked for by name, as what clients speak (they cannot but), or by ALPN."""
+    chosen = options.explicit_http_config.WhichOneof("protocol_config")
+    if chosen in ("http2_protocol_options", "http3_protocol_options"):
+        version = "HTTP/2" if chosen == "http2_protocol_options" else "HTTP/3"
+        at.field("explicit_http_config").field(chosen).reject(
+            f"{version} is not spoken by this proxy yet, only HTTP/1.1; the stock Envoy does"
+        )
+
+
+def compile_auto_tls(proto: Any, tls: UpstreamTls | None, services: tuple[Service, ...], at: At) -> UpstreamTls | None:
+    """upstream_http_protocol_options: the server name, and the name its certificate must bear, are those of requests.
+
+    Connections are not made for one request here, so the name is the service's (metadata istio.services), which is
+    what requests to the cluster are addressed to.
+    """
+    if _HTTP_OPTIONS not in proto.typed_extension_protocol_options:
+        return tls
+    at = at.field("typed_extension_protocol_options", _HTTP_OPTIONS)
+    options = unpack(proto.typed_extension_protocol_options[_HTTP_OPTIONS], HttpProtocolOptions, at)
+    auto, at = options.upstream_http_protocol_options, at.field("upstream_http_protocol_options")
+    check(auto, ("auto_sni", "auto_san_validation"), at)
+    if tls is None or not (auto.auto_sni or auto.auto_san_validation):
+        return tls
+    host = services[0].host if len(services) == 1 else ""
+    if not host or host.startswith("*"):
+        at.reject("needs the metadata istio.services to name the one host that requests are for; give an sni instead")
+    if auto.auto_sni:
+        tls = replace(tls, sni=host)
+    if auto.auto_san_validation and not tls.match_names:
+        tls = replace(tls, match_names=(StringMatch(kind="exact", value=host.lower().encode(), ignore_case=True),))
+    return tls
 
 
 def compile_keepalive(proto: Any, at: At) -> TcpKeepalive | None:
     """upstream_connection_options.tcp_keepalive."""
     options, place = proto.upstream_connection_options, at.field("upstream_connection_options")
-    check(options, ("tcp_keepalive", "happy_eyeballs_config"), place)
+    check(options, ("tcp_keepalive",), place)
     if not options.HasField("tcp_keepalive"):
         return None
     keepalive = options.tcp_keepalive
@@ -98,6 +117,5 @@ def compile_dns(proto: Any, at: At) -> Dns:
         failure_base_ms=base_ms,
         failure_max_ms=duration_ms(failure, "max_interval", place, base_ms) or base_ms,
         jitter_ms=duration_ms(proto, "dns_jitter", at, 0.0) or 0.0,
-        respect_ttl=proto.respect_dns_ttl,
         family=_DNS_FAMILIES[proto.dns_lookup_family],  # type: ignore[arg-type]
     )

@@ -6,10 +6,10 @@ import ipaddress
 from typing import Any
 
 from sidecar.compiler.cluster_health import compile_circuit_breakers, compile_outlier_detection
-from sidecar.compiler.cluster_protocol import compile_dns, compile_http_options, compile_keepalive
+from sidecar.compiler.cluster_protocol import compile_auto_tls, compile_dns, compile_http_options, compile_keepalive
 from sidecar.compiler.endpoints import compile_endpoints
 from sidecar.compiler.ignored import check
-from sidecar.compiler.istio_metadata import resource_of, services_of, subset_of
+from sidecar.compiler.istio_metadata import resource_of, services_of
 from sidecar.compiler.upstream_tls import compile_transport_socket
 from sidecar.config.clusters import Cluster, ClusterType, LbKind, LoadBalancing, TransportSocketMatch
 from sidecar.config.endpoints import Endpoints
@@ -32,7 +32,6 @@ _FIELDS = (
     "dns_refresh_rate",
     "dns_jitter",
     "dns_failure_refresh_rate",
-    "respect_dns_ttl",
     "dns_lookup_family",
     "upstream_bind_config",
     "ring_hash_lb_config",
@@ -79,6 +78,11 @@ def compile_cluster(proto: Any) -> Cluster:
     connect_ms = duration_ms(proto, "connect_timeout", at, 5_000.0)
     if not connect_ms:
         at.field("connect_timeout").reject("must be more than 0s")
+    services = services_of(proto.metadata)
+    tls = None
+    if proto.HasField("transport_socket"):
+        tls = compile_transport_socket(proto.transport_socket, at.field("transport_socket"))
+    tls = compile_auto_tls(proto, tls, services, at)
     return Cluster(
         name=proto.name,
         type=kind,
@@ -95,17 +99,12 @@ def compile_cluster(proto: Any) -> Cluster:
             else None
         ),
         http=compile_http_options(proto, at),
-        tls=(
-            compile_transport_socket(proto.transport_socket, at.field("transport_socket"))
-            if proto.HasField("transport_socket")
-            else None
-        ),
+        tls=tls,
         transport_matches=_transport_matches(proto, at),
         keepalive=compile_keepalive(proto, at),
         bind_address=_bind_address(proto, at),
         dns=compile_dns(proto, at),
-        services=services_of(proto.metadata),
-        subset=subset_of(proto.metadata),
+        services=services,
         source=resource_of(proto.metadata),
     )
 
@@ -224,7 +223,7 @@ def _bind_address(proto: Any, at: At) -> str:
     if not proto.HasField("upstream_bind_config"):
         return ""
     bind, place = proto.upstream_bind_config, at.field("upstream_bind_config")
-    check(bind, ("source_address", "extra_source_addresses"), place)
+    check(bind, ("source_address",), place)
     address: str = bind.source_address.address
     try:
         return str(ipaddress.ip_address(address)) if address else ""

@@ -12,8 +12,8 @@ from sidecar.config.endpoints import Endpoint, Endpoints, Health, Locality, Loca
 from sidecar.config.protos import fraction, wrapped
 from sidecar.config.rejected import At
 
-#: envoy.config.core.v3.HealthStatus by number: UNKNOWN, HEALTHY, UNHEALTHY, DRAINING, TIMEOUT, DEGRADED.
-_HEALTH: tuple[Health, ...] = ("healthy", "healthy", "unhealthy", "draining", "unhealthy", "degraded")
+#: envoy.config.core.v3.HealthStatus by number: UNKNOWN, HEALTHY, UNHEALTHY, DRAINING, TIMEOUT; not DEGRADED.
+_HEALTH: tuple[Health, ...] = ("healthy", "healthy", "unhealthy", "draining", "unhealthy")
 _MAX_PRIORITY = 128
 _MAX_WEIGHT_SUM = 0xFFFFFFFF
 
@@ -42,7 +42,7 @@ def compile_endpoints(proto: Any, at: At | None = None, names: bool = False) -> 
 
 
 def _locality(group: Any, at: At, names: bool) -> LocalityEndpoints:
-    check(group, ("locality", "lb_endpoints", "load_balancing_weight", "priority", "metadata", "proximity"), at)
+    check(group, ("locality", "lb_endpoints", "load_balancing_weight", "priority"), at)
     if group.priority > _MAX_PRIORITY:
         at.field("priority").reject(f"{group.priority} is more than {_MAX_PRIORITY}")
     locality = group.locality
@@ -71,6 +71,8 @@ def _endpoint(entry: Any, at: At, names: bool) -> Endpoint:
             place.field("address").reject(
                 f"malformed IP address: {address!r}; names belong in a cluster of type STRICT_DNS or LOGICAL_DNS"
             )
+    if entry.health_status >= len(_HEALTH):
+        at.field("health_status").reject("DEGRADED is not supported; use HEALTHY in a locality of lower priority")
     weight = wrapped(entry, "load_balancing_weight", 1)
     if weight < 1:
         at.field("load_balancing_weight").reject("must be 1 or more")

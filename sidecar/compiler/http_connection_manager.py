@@ -9,7 +9,7 @@ from sidecar.compiler.http_filters import compile_chain
 from sidecar.compiler.ignored import check
 from sidecar.compiler.routes import compile_route_configuration
 from sidecar.config.listeners import ForwardedClientCert, HttpConnectionManager
-from sidecar.config.protos import duration_ms, timeout_ms, wrapped
+from sidecar.config.protos import timeout_ms, wrapped
 from sidecar.config.rejected import At
 
 _FIELDS = (
@@ -26,7 +26,6 @@ _FIELDS = (
     "stream_idle_timeout",
     "request_timeout",
     "request_headers_timeout",
-    "drain_timeout",
     "delayed_close_timeout",
     "access_log",
     "use_remote_address",
@@ -37,16 +36,11 @@ _FIELDS = (
     "preserve_external_request_id",
     "always_set_request_id_in_response",
     "forward_client_cert_details",
-    "set_current_client_cert_details",
     "proxy_100_continue",
     "upgrade_configs",
     "normalize_path",
     "merge_slashes",
     "path_with_escaped_slashes_action",
-    "strip_matching_host_port",
-    "strip_any_host_port",
-    "strip_trailing_host_dot",
-    "append_x_forwarded_port",
 )
 _COMMON_FIELDS = (
     "idle_timeout",
@@ -55,8 +49,9 @@ _COMMON_FIELDS = (
     "max_stream_duration",
     "max_requests_per_connection",
 )
-_HTTP1_FIELDS = ("allow_absolute_url", "accept_http_10", "default_host_for_http_10")
-_CODECS: tuple[Literal["auto", "http1"], ...] = ("auto", "http1")
+_HTTP1_FIELDS = ("allow_absolute_url", "accept_http_10")
+#: CodecType by number.
+_CODECS = ("auto", "http1")
 _SERVER_HEADER: tuple[Literal["overwrite", "append_if_absent", "pass_through"], ...] = (
     "overwrite",
     "append_if_absent",
@@ -91,14 +86,11 @@ def compile_http_connection_manager(proto: Any, at: At) -> HttpConnectionManager
     return HttpConnectionManager(
         stat_prefix=proto.stat_prefix.rstrip(";"),
         http_filters=filters,
-        filter_names=tuple(entry.name for entry in proto.http_filters),
         access_logs=compile_access_logs(proto.access_log, at),
-        codec=_CODECS[proto.codec_type],
         use_remote_address=wrapped(proto, "use_remote_address", False),
         xff_trusted_hops=proto.xff_num_trusted_hops,
         skip_xff_append=proto.skip_xff_append,
-        append_x_forwarded_port=proto.append_x_forwarded_port,
-        forward_client_cert=_client_cert(proto, at),
+        forward_client_cert=ForwardedClientCert(mode=_CLIENT_CERT[proto.forward_client_cert_details]),
         generate_request_id=wrapped(proto, "generate_request_id", True),
         preserve_external_request_id=proto.preserve_external_request_id,
         always_set_request_id_in_response=proto.always_set_request_id_in_response,
@@ -109,8 +101,6 @@ def compile_http_connection_manager(proto: Any, at: At) -> HttpConnectionManager
         normalize_path=wrapped(proto, "normalize_path", False),
         merge_slashes=proto.merge_slashes,
         escaped_slashes=_ESCAPED_SLASHES[proto.path_with_escaped_slashes_action],
-        strip_port=("any" if proto.strip_any_host_port else "matching" if proto.strip_matching_host_port else "no"),
-        strip_trailing_dot=proto.strip_trailing_host_dot,
         upgrades=_upgrades(proto, at),
         suppress_envoy_headers=router.suppress_envoy_headers,
         **values,
@@ -149,30 +139,18 @@ def _read_common(proto: Any, values: dict[str, Any], at: At) -> None:
 
 def _read_http1(proto: Any, values: dict[str, Any], at: At) -> None:
     http1 = proto.http_protocol_options
-    check(http1, _HTTP1_FIELDS, at.field("http_protocol_options"))
-    values["allow_absolute_url"] = wrapped(http1, "allow_absolute_url", True)
+    place = at.field("http_protocol_options")
+    check(http1, _HTTP1_FIELDS, place)
+    if not wrapped(http1, "allow_absolute_url", True):
+        place.field("allow_absolute_url").reject("must be true: requests in absolute form are always taken")
     values["accept_http_10"] = http1.accept_http_10
-    values["default_host"] = http1.default_host_for_http_10.encode()
 
 
 def _read_timeouts(proto: Any, values: dict[str, Any], at: At) -> None:
     values["stream_idle_timeout_ms"] = timeout_ms(proto, "stream_idle_timeout", at, 300_000.0)
     values["request_timeout_ms"] = timeout_ms(proto, "request_timeout", at)
     values["request_headers_timeout_ms"] = timeout_ms(proto, "request_headers_timeout", at)
-    values["drain_timeout_ms"] = duration_ms(proto, "drain_timeout", at, 5_000.0)
     values["delayed_close_timeout_ms"] = timeout_ms(proto, "delayed_close_timeout", at, 1_000.0)
-
-
-def _client_cert(proto: Any, at: At) -> ForwardedClientCert:
-    details = proto.set_current_client_cert_details
-    return ForwardedClientCert(
-        mode=_CLIENT_CERT[proto.forward_client_cert_details],
-        subject=wrapped(details, "subject", False),
-        cert=details.cert,
-        chain=details.chain,
-        dns=details.dns,
-        uri=details.uri,
-    )
 
 
 def _upgrades(proto: Any, at: At) -> frozenset[bytes]:

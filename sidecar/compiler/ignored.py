@@ -17,6 +17,8 @@ _TRACING = "spans come with the tracing service"
 _METADATA = "describes the resource; only the Istio entries that the proxy reports are read"
 _ENVOY_INTERNAL = "tunes how Envoy's own machinery works, not what a request sees"
 _VALIDATED_ELSEWHERE = "a reference is checked when it is used: an unknown cluster answers 503 NC"
+_GRPC = "the header grpc-timeout belongs to gRPC, which needs HTTP/2, which is not spoken yet"
+_TLS_LIBRARY = "left to the platform's TLS library, whose defaults are safe"
 _SLOW_START = "a new host takes its full share at once"
 
 #: Message type → field → why it may be left aside.
@@ -33,6 +35,12 @@ IGNORED: dict[str, dict[str, str]] = {
     "envoy.config.route.v3.Route": {
         "decorator": _TRACING,
         "tracing": _TRACING,
+        "stat_prefix": _STATS,
+    },
+    "envoy.config.route.v3.RouteAction": {"max_grpc_timeout": _GRPC},
+    "envoy.config.route.v3.RouteAction.MaxStreamDuration": {
+        "grpc_timeout_header_max": _GRPC,
+        "grpc_timeout_header_offset": _GRPC,
     },
     "envoy.config.route.v3.RouteAction.RequestMirrorPolicy": {"trace_sampled": _TRACING},
     "envoy.config.route.v3.WeightedCluster": {
@@ -41,6 +49,7 @@ IGNORED: dict[str, dict[str, str]] = {
     },
     "envoy.config.cluster.v3.Cluster": {
         "cleanup_interval": _ENVOY_INTERNAL,
+        "respect_dns_ttl": "the system's resolver tells no time to live; dns_refresh_rate counts",
         "typed_dns_resolver_config": "names are resolved by the system's resolver",
         "wait_for_warm_on_init": _ENVOY_INTERNAL,
         "ignore_health_on_host_removal": "there is no active health checking to keep a removed host for",
@@ -48,6 +57,12 @@ IGNORED: dict[str, dict[str, str]] = {
         "track_timeout_budgets": _STATS,
         "preconnect_policy": "connections are opened when they are needed",
         "close_connections_on_host_health_failure": "there is no active health checking",
+    },
+    "envoy.config.cluster.v3.UpstreamConnectionOptions": {
+        "happy_eyeballs_config": "a name's addresses are hosts of their own, each of which may fail and be ejected",
+    },
+    "envoy.config.core.v3.BindConfig": {
+        "extra_source_addresses": "the first source address is used, whose family the endpoints have",
     },
     "envoy.config.cluster.v3.Cluster.CommonLbConfig": {
         "update_merge_window": "endpoint updates are applied at once",
@@ -61,7 +76,10 @@ IGNORED: dict[str, dict[str, str]] = {
         "routing_enabled": "zone-aware routing needs a cluster of one's own kind, which Istio does not name",
         "min_cluster_size": "as routing_enabled",
     },
-    "envoy.config.cluster.v3.CircuitBreakers.Thresholds": {"track_remaining": _STATS},
+    "envoy.config.cluster.v3.CircuitBreakers.Thresholds": {
+        "track_remaining": _STATS,
+        "max_connection_pools": "a host has one pool",
+    },
     "envoy.config.cluster.v3.OutlierDetection": {
         "successful_active_health_check_uneject_host": "there is no active health checking",
         "enforcing_local_origin_success_rate": "success rates count all errors together",
@@ -70,9 +88,15 @@ IGNORED: dict[str, dict[str, str]] = {
     "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": {
         "endpoint_stale_after": "endpoints live as long as the control plane says",
     },
+    "envoy.config.endpoint.v3.LocalityLbEndpoints": {
+        "metadata": _METADATA,
+        "proximity": "no load balancer uses it, Envoy's neither",
+    },
     "envoy.config.endpoint.v3.Endpoint": {"health_check_config": "there is no active health checking"},
     "envoy.config.listener.v3.Listener": {
         "metadata": _METADATA,
+        "traffic_direction": "Envoy shows it on its pages and drains by it; all listeners drain here",
+        "reuse_port": "deprecated; listeners always share their port with those that replace them",
         "drain_type": "removed and changed listeners drain",
         "enable_reuse_port": "a listener has one socket, handed over in-process",
         "connection_balance_config": "there is one worker",
@@ -80,12 +104,16 @@ IGNORED: dict[str, dict[str, str]] = {
         "bypass_overload_manager": "there is no overload manager",
         "max_connections_to_accept_per_socket_event": "libuv accepts in its own batches",
     },
-    "envoy.config.listener.v3.FilterChain": {"metadata": "only its Istio config entry is read"},
+    "envoy.config.listener.v3.FilterChain": {
+        "transport_socket_connect_timeout": "it bounds TLS handshakes with clients, which there are none yet",
+    },
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy": {
         "access_log_options": "one line is written when the connection ends",
     },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
         "tracing": _TRACING,
+        "drain_timeout": "it lies between two GOAWAYs of HTTP/2; an HTTP/1 connection ends with its next response",
+        "set_current_client_cert_details": "there is no TLS with clients yet, so there are no details",
         "request_id_extension": "request ids are UUIDs; sampling by them comes with the tracing service",
         "internal_address_config": "no header is trusted for being internal",
         "http2_protocol_options": "tunes HTTP/2, which the listener does not speak yet",
@@ -101,6 +129,14 @@ IGNORED: dict[str, dict[str, str]] = {
         "start_child_span": _TRACING,
         "strict_check_headers": "malformed x-envoy-* request headers are left out of account",
         "suppress_grpc_request_failure_code_stats": _STATS,
+    },
+    "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext": {
+        "max_session_keys": "sessions are not resumed",
+        "allow_renegotiation": _TLS_LIBRARY,
+    },
+    "envoy.extensions.transport_sockets.tls.v3.TlsParameters": {
+        "cipher_suites": _TLS_LIBRARY,
+        "ecdh_curves": _TLS_LIBRARY,
     },
     "envoy.config.core.v3.Http1ProtocolOptions": {
         "enable_trailers": "trailers are always passed on",

@@ -17,11 +17,6 @@ def resource_of(metadata: Any) -> str:
     return _text(metadata, "config")
 
 
-def subset_of(metadata: Any) -> str:
-    """filter_metadata.istio.subset of a cluster, or ""."""
-    return _text(metadata, "subset")
-
-
 def services_of(metadata: Any) -> tuple[Service, ...]:
     """filter_metadata.istio.services of a cluster."""
     fields = _fields(metadata)

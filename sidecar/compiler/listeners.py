@@ -12,14 +12,13 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy as TcpProxyProto
 from envoy.extensions.transport_sockets.raw_buffer.v3.raw_buffer_pb2 import RawBuffer
 
-from sidecar.compiler.access_logs import compile_access_logs
 from sidecar.compiler.addresses import socket_address
 from sidecar.compiler.http_connection_manager import compile_http_connection_manager
 from sidecar.compiler.ignored import check
 from sidecar.compiler.istio_metadata import resource_of
 from sidecar.compiler.listener_filters import compile_listener_filters
 from sidecar.compiler.tcp_proxy import compile_tcp_proxy
-from sidecar.config.listeners import Direction, FilterChain, FilterChainMatch, Listener, Network
+from sidecar.config.listeners import FilterChain, FilterChainMatch, Listener, Network
 from sidecar.config.protos import timeout_ms, unpack, wrapped
 from sidecar.config.rejected import At
 
@@ -36,9 +35,7 @@ _FIELDS = (
     "listener_filters",
     "listener_filters_timeout",
     "continue_on_listener_filters_timeout",
-    "traffic_direction",
     "reuse_port",
-    "access_log",
     "tcp_backlog_size",
     "bind_to_port",
 )
@@ -47,7 +44,6 @@ _CHAIN_FIELDS = (
     "filters",
     "metadata",
     "transport_socket",
-    "transport_socket_connect_timeout",
     "name",
 )
 _MATCH_FIELDS = (
@@ -61,7 +57,6 @@ _MATCH_FIELDS = (
     "transport_protocol",
     "application_protocols",
 )
-_DIRECTIONS: tuple[Direction, ...] = ("unspecified", "inbound", "outbound")
 _SOURCE_TYPES = ("any", "same_ip_or_loopback", "external")
 _HTTP = HttpConnectionManagerProto.DESCRIPTOR.full_name
 _TCP = TcpProxyProto.DESCRIPTOR.full_name
@@ -90,13 +85,11 @@ def compile_listener(proto: Any) -> Listener:
         addresses=_addresses(proto, at),
         filter_chains=chains,
         default_filter_chain=default,
-        direction=_DIRECTIONS[proto.traffic_direction],
         bind=bind,
         use_original_dst=wrapped(proto, "use_original_dst", False),
         listener_filters=compile_listener_filters(proto.listener_filters, at),
         listener_filters_timeout_ms=timeout_ms(proto, "listener_filters_timeout", at, 15_000.0),
         continue_on_listener_filters_timeout=proto.continue_on_listener_filters_timeout,
-        access_logs=compile_access_logs(proto.access_log, at),
         backlog=wrapped(proto, "tcp_backlog_size", 128),
         buffer_limit_bytes=wrapped(proto, "per_connection_buffer_limit_bytes", 1024 * 1024),
         stat_prefix=proto.stat_prefix,
@@ -156,7 +149,6 @@ def _chain(chain: Any, at: At) -> FilterChain:
     return FilterChain(
         name=chain.name,
         match=_match(chain.filter_chain_match, at.field("filter_chain_match")),
-        transport_connect_timeout_ms=timeout_ms(chain, "transport_socket_connect_timeout", at),
         source=resource_of(chain.metadata),
         **values,
     )

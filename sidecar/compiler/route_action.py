@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,15 +45,12 @@ _ACTION_FIELDS = (
     "request_mirror_policies",
     "priority",
     "hash_policy",
-    "max_grpc_timeout",
-    "upgrade_configs",
     "max_stream_duration",
 )
 _RETRY_FIELDS = (
     "retry_on",
     "num_retries",
     "per_try_timeout",
-    "per_try_idle_timeout",
     "retry_priority",
     "retry_host_predicate",
     "host_selection_retry_max_attempts",
@@ -106,13 +103,11 @@ def compile_action(action: Any, match: RouteMatch, inherited: Inherited, at: At)
     if action.HasField("retry_policy"):
         retry = compile_retry(action.retry_policy, at.field("retry_policy"))
     mirrors = compile_mirrors(action.request_mirror_policies, at) or inherited.mirrors
-    stream_ms, grpc_ms = _stream_duration(action, at)
     return RouteAction(
         cluster=action.cluster,
         timeout_ms=timeout_ms(action, "timeout", at, DEFAULT_TIMEOUT_MS),
         idle_timeout_ms=duration_ms(action, "idle_timeout", at),
-        max_stream_duration_ms=stream_ms,
-        grpc_timeout_cap_ms=grpc_ms,
+        max_stream_duration_ms=_stream_duration(action, at),
         retry=retry,
         path_rewrite=_path_rewrite(action, match, at),
         host_rewrite=_host_rewrite(action, at),
@@ -121,21 +116,16 @@ def compile_action(action: Any, match: RouteMatch, inherited: Inherited, at: At)
         hash_policies=tuple(_hash(policy, at.field("hash_policy", i)) for i, policy in enumerate(action.hash_policy)),
         priority=action.priority,
         cluster_not_found_status=_NOT_FOUND_STATUS[action.cluster_not_found_response_code],
-        upgrades=_upgrades(action.upgrade_configs, at),
     )
 
 
-def _stream_duration(action: Any, at: At) -> tuple[float | None, float | None]:
-    """(longest life of the stream, cap of the grpc-timeout header), as RouteAction's fields say."""
-    grpc_ms = duration_ms(action, "max_grpc_timeout", at)
+def _stream_duration(action: Any, at: At) -> float | None:
+    """The longest life of the stream, as RouteAction's field says."""
     if not action.HasField("max_stream_duration"):
-        return None, grpc_ms
+        return None
     place = at.field("max_stream_duration")
-    check(action.max_stream_duration, ("max_stream_duration", "grpc_timeout_header_max"), place)
-    return (
-        duration_ms(action.max_stream_duration, "max_stream_duration", place),
-        duration_ms(action.max_stream_duration, "grpc_timeout_header_max", place, grpc_ms),
-    )
+    check(action.max_stream_duration, ("max_stream_duration",), place)
+    return duration_ms(action.max_stream_duration, "max_stream_duration", place)
 
 
 def _path_rewrite(action: Any, match: RouteMatch, at: At) -> PathRewrite | None:
@@ -166,18 +156,6 @@ def _host_rewrite(action: Any, at: At) -> HostRewrite | None:
     if specifier == "auto_host_rewrite" and action.auto_host_rewrite.value:
         return HostRewrite(kind="auto")
     return None
-
-
-def _upgrades(configs: Iterable[Any], at: At) -> Mapping[bytes, bool]:
-    upgrades: dict[bytes, bool] = {}
-    for index, config in enumerate(configs):
-        place = at.field("upgrade_configs", index)
-        check(config, ("upgrade_type", "enabled"), place)
-        name = config.upgrade_type.lower().encode()
-        if name in upgrades:
-            place.field("upgrade_type").reject(f"{config.upgrade_type!r} is there twice")
-        upgrades[name] = wrapped(config, "enabled", True)
-    return upgrades
 
 
 def compile_mirrors(policies: Iterable[Any], at: At) -> tuple[MirrorPolicy, ...]:
@@ -211,7 +189,6 @@ def compile_retry(policy: Any, at: At) -> RetryPolicy | None:
         retry_on=frozenset(term.strip() for term in policy.retry_on.split(",")) & RETRY_TERMS,
         num_retries=wrapped(policy, "num_retries", 1),
         per_try_timeout_ms=timeout_ms(policy, "per_try_timeout", at),
-        per_try_idle_timeout_ms=timeout_ms(policy, "per_try_idle_timeout", at),
         base_interval_ms=base_ms,
         max_interval_ms=max_ms,
         retriable_status_codes=frozenset(policy.retriable_status_codes),

@@ -60,7 +60,6 @@ _HOST_FIELDS = (
     "typed_per_filter_config",
     "include_request_attempt_count",
     "include_attempt_count_in_response",
-    "include_is_timeout_retry_header",
     "retry_policy",
     "request_mirror_policies",
 )
@@ -73,7 +72,6 @@ _ROUTE_FIELDS = (
     "direct_response",
     "metadata",
     "typed_per_filter_config",
-    "stat_prefix",
 )
 _BRANCH_FIELDS = (*_HEADERS, "name", "weight", "typed_per_filter_config", "host_rewrite_literal")
 _REQUIRE_TLS = ("none", "external_only", "all")
@@ -174,7 +172,6 @@ def _compile(proto: Any, at: At, known: _KnownHosts, used: _KnownHosts) -> Route
         name=proto.name,
         virtual_hosts=tuple(hosts),
         ignore_port_in_host_matching=proto.ignore_port_in_host_matching,
-        validate_clusters=wrapped(proto, "validate_clusters", False),
         clusters=frozenset(clusters),
     )
 
@@ -240,9 +237,7 @@ def _route(route: Any, context: _HostContext, at: At) -> Route:
         virtual_host=host.name,
         include_request_attempt_count=host.include_request_attempt_count,
         include_attempt_count_in_response=host.include_attempt_count_in_response,
-        include_is_timeout_retry_header=host.include_is_timeout_retry_header,
         source=resource_of(route.metadata),
-        stat_prefix=route.stat_prefix,
     )
     kind = route.WhichOneof("action")
     place = at.field(kind or "route")

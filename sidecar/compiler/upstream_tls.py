@@ -34,7 +34,7 @@ def compile_transport_socket(socket: Any, at: At) -> UpstreamTls | None:
             f"the transport socket {kind or 'none'} is not supported by this proxy; only raw_buffer and tls are"
         )
     context = unpack(socket.typed_config, UpstreamTlsContext, place)
-    check(context, ("common_tls_context", "sni", "max_session_keys", "allow_renegotiation"), place)
+    check(context, ("common_tls_context", "sni"), place)
     common, place = context.common_tls_context, place.field("common_tls_context")
     check(
         common,
@@ -50,15 +50,12 @@ def compile_transport_socket(socket: Any, at: At) -> UpstreamTls | None:
         values["certificate_file"] = _file(certificate.certificate_chain, inside.field("certificate_chain"))
         values["private_key_file"] = _file(certificate.private_key, inside.field("private_key"))
     parameters = common.tls_params
-    # Cipher suites and curves are left to the platform's TLS library.
-    check(
-        parameters,
-        ("tls_minimum_protocol_version", "tls_maximum_protocol_version", "cipher_suites", "ecdh_curves"),
-        place.field("tls_params"),
-    )
+    check(parameters, ("tls_minimum_protocol_version", "tls_maximum_protocol_version"), place.field("tls_params"))
+    if list(common.alpn_protocols) == ["h2"]:
+        place.field("alpn_protocols").reject("HTTP/2 is not spoken by this proxy yet; h2 may only stand beside others")
     return UpstreamTls(
         sni=context.sni,
-        alpn=tuple(common.alpn_protocols),
+        alpn=tuple(name for name in common.alpn_protocols if name != "h2"),
         minimum_version=_VERSIONS[parameters.tls_minimum_protocol_version] or "TLSv1_2",
         maximum_version=_VERSIONS[parameters.tls_maximum_protocol_version] or "TLSv1_3",
         **values,

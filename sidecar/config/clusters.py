@@ -11,7 +11,6 @@ from sidecar.config.matchers import StringMatch
 
 ClusterType = Literal["static", "eds", "strict_dns", "logical_dns", "original_dst"]
 LbKind = Literal["round_robin", "random", "least_request", "ring_hash", "maglev", "cluster_provided"]
-HttpProtocol = Literal["http1", "http2", "downstream", "auto"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +83,13 @@ class OutlierDetection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpOptions:
-    """HttpProtocolOptions of the upstream side. `protocol` "downstream": the same as the request came by."""
+    """HttpProtocolOptions of the upstream side, where HTTP/1.1 is spoken."""
 
-    protocol: HttpProtocol = "http1"
     idle_timeout_ms: float | None = 3_600_000.0
     max_connection_duration_ms: float | None = None
     max_requests_per_connection: int | None = None
     max_response_headers_bytes: int = 60 * 1024
     max_headers_count: int = 100
-    max_concurrent_streams: int = 2_147_483_647
-    auto_sni: bool = False
-    auto_san_validation: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +138,6 @@ class Dns:
     failure_base_ms: float = 5_000.0
     failure_max_ms: float = 5_000.0
     jitter_ms: float = 0.0
-    respect_ttl: bool = False
     family: Literal["auto", "v4_only", "v6_only", "v4_preferred", "all"] = "auto"
 
 
@@ -182,7 +176,6 @@ class Cluster:
     bind_address: str = ""
     dns: Dns = Dns()
     services: tuple[Service, ...] = ()
-    subset: str = ""
     source: str = ""
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Health = Literal["healthy", "degraded", "unhealthy", "draining"]
+Health = Literal["healthy", "unhealthy", "draining"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Endpoint:
     @property
     def healthy(self) -> bool:
         """Whether the control plane says that it takes traffic."""
-        return self.health in ("healthy", "degraded")
+        return self.health == "healthy"
 
     @property
     def host_port(self) -> str:

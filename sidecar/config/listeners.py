@@ -5,7 +5,7 @@ Durations are milliseconds; None means "no limit" or "off".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Literal
@@ -13,21 +13,17 @@ from typing import Any, Literal
 from sidecar.config.routes import RouteConfiguration
 
 Network = IPv4Network | IPv6Network
-Direction = Literal["unspecified", "inbound", "outbound"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessLog:
-    """envoy.access_loggers.file (or stdout, stderr). `format` is text with command operators, or `json` is set.
+    """envoy.access_loggers.file (or stdout, stderr).
 
     `render(info)` gives the line, its end included. `keep(info)` says whether a request is logged; None logs all.
     """
 
     path: str
     render: Callable[[Any], str]
-    format: str = ""
-    json: Mapping[str, Any] | None = None
-    omit_empty: bool = False
     keep: Callable[[Any], bool] | None = None
 
 
@@ -66,14 +62,9 @@ class TcpProxy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardedClientCert:
-    """What is done with x-forwarded-client-cert, and which details of the client's certificate are set in it."""
+    """What is done with x-forwarded-client-cert; there is no TLS towards clients whose details could be set in it."""
 
     mode: Literal["sanitize", "forward_only", "append_forward", "sanitize_set", "always_forward_only"] = "sanitize"
-    subject: bool = False
-    cert: bool = False
-    chain: bool = False
-    dns: bool = False
-    uri: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,20 +72,16 @@ class HttpConnectionManager:
     """envoy.filters.network.http_connection_manager. Either `route_config` or `rds_name` is set.
 
     `http_filters` are `sidecar.filters.base.HttpFilter` objects in order, without the router that ends them.
-    `filter_names` are all names as configured, the router's included (for the admin pages).
     """
 
     stat_prefix: str
     rds_name: str = ""
     route_config: RouteConfiguration | None = None
     http_filters: tuple[Any, ...] = ()
-    filter_names: tuple[str, ...] = ()
     access_logs: tuple[AccessLog, ...] = ()
-    codec: Literal["auto", "http1", "http2"] = "auto"
     use_remote_address: bool = False
     xff_trusted_hops: int = 0
     skip_xff_append: bool = False
-    append_x_forwarded_port: bool = False
     forward_client_cert: ForwardedClientCert = ForwardedClientCert()
     generate_request_id: bool = True
     preserve_external_request_id: bool = False
@@ -106,12 +93,8 @@ class HttpConnectionManager:
     normalize_path: bool = False
     merge_slashes: bool = False
     escaped_slashes: Literal["keep", "reject", "unescape_redirect", "unescape_forward"] = "keep"
-    strip_port: Literal["no", "matching", "any"] = "no"
-    strip_trailing_dot: bool = False
     upgrades: frozenset[bytes] = frozenset()
     accept_http_10: bool = False
-    default_host: bytes = b""
-    allow_absolute_url: bool = True
     max_request_headers_bytes: int = 60 * 1024
     max_headers_count: int = 100
     max_requests_per_connection: int | None = None
@@ -121,7 +104,6 @@ class HttpConnectionManager:
     stream_idle_timeout_ms: float | None = 300_000.0
     request_timeout_ms: float | None = None
     request_headers_timeout_ms: float | None = None
-    drain_timeout_ms: float = 5_000.0
     delayed_close_timeout_ms: float | None = 1_000.0
     #: The router filter's suppress_envoy_headers: no x-envoy-* headers are added.
     suppress_envoy_headers: bool = False
@@ -150,7 +132,6 @@ class FilterChain:
     match: FilterChainMatch = FilterChainMatch()
     http: HttpConnectionManager | None = None
     tcp: TcpProxy | None = None
-    transport_connect_timeout_ms: float | None = None
     source: str = ""
 
 
@@ -168,23 +149,20 @@ class Listener:
 
     `addresses` are (ip, port), the first the main one. `bind` False: connections reach it only through a listener
     with `use_original_dst` that hands them over by original destination. `rds_names` are the route configurations it
-    waits for; `clusters` what its TCP proxies forward to.
+    waits for.
     """
 
     name: str
     addresses: tuple[tuple[str, int], ...]
     filter_chains: tuple[FilterChain, ...] = ()
     default_filter_chain: FilterChain | None = None
-    direction: Direction = "unspecified"
     bind: bool = True
     use_original_dst: bool = False
     listener_filters: tuple[ListenerFilter, ...] = ()
     listener_filters_timeout_ms: float | None = 15_000.0
     continue_on_listener_filters_timeout: bool = False
-    access_logs: tuple[AccessLog, ...] = ()
     backlog: int = 128
     reuse_port: bool = True
     buffer_limit_bytes: int = 1024 * 1024
-    max_connections_per_event: int | None = None
     stat_prefix: str = ""
     rds_names: frozenset[str] = field(default_factory=frozenset)

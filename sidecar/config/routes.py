@@ -78,7 +78,6 @@ class RetryPolicy:
     retry_on: frozenset[str]
     num_retries: int = 1
     per_try_timeout_ms: float | None = None
-    per_try_idle_timeout_ms: float | None = None
     base_interval_ms: float = 25.0
     max_interval_ms: float = 250.0
     retriable_status_codes: frozenset[int] = frozenset()
@@ -147,14 +146,12 @@ class RouteAction:
     """Forward to one cluster (envoy.config.route.v3.RouteAction; a weighted split has one action per branch).
 
     `idle_timeout_ms` and `max_stream_duration_ms`: None leaves the connection manager's, 0 means none.
-    `grpc_timeout_cap_ms`: None ignores the grpc-timeout header, 0 obeys it whatever it says, else at most so long.
     """
 
     cluster: str
     timeout_ms: float | None = 15_000.0
     idle_timeout_ms: float | None = None
     max_stream_duration_ms: float | None = None
-    grpc_timeout_cap_ms: float | None = None
     retry: RetryPolicy | None = None
     path_rewrite: PathRewrite | None = None
     host_rewrite: HostRewrite | None = None
@@ -164,8 +161,6 @@ class RouteAction:
     #: 0 default, 1 high: which circuit-breaker thresholds count.
     priority: int = 0
     cluster_not_found_status: int = 503
-    #: Upgrade types (lower-case) this route allows or forbids, over those of the connection manager.
-    upgrades: Mapping[bytes, bool] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,9 +216,7 @@ class Route:
     virtual_host: str = ""
     include_request_attempt_count: bool = False
     include_attempt_count_in_response: bool = False
-    include_is_timeout_retry_header: bool = False
     source: str = ""
-    stat_prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -243,5 +236,4 @@ class RouteConfiguration:
     name: str
     virtual_hosts: tuple[VirtualHost, ...] = ()
     ignore_port_in_host_matching: bool = False
-    validate_clusters: bool = False
     clusters: frozenset[str] = frozenset()

@@ -159,7 +159,6 @@ def merge_request_headers(policy: RetryPolicy | None, request: RequestHeaders) -
         retry_on=base.retry_on | asked,
         num_retries=retries,
         per_try_timeout_ms=base.per_try_timeout_ms,
-        per_try_idle_timeout_ms=base.per_try_idle_timeout_ms,
         base_interval_ms=base.base_interval_ms,
         max_interval_ms=base.max_interval_ms,
         retriable_status_codes=base.retriable_status_codes | codes,

@@ -35,7 +35,7 @@ def test_text_to_a_file() -> None:
     (log,) = logs(
         FILE_LOG, ", path: /dev/stdout, log_format: {text_format_source: {inline_string: '%RESPONSE_CODE%!'}}"
     )
-    assert (log.path, log.format, log.keep) == ("/dev/stdout", "%RESPONSE_CODE%!", None)
+    assert (log.path, log.keep) == ("/dev/stdout", None)
     assert log.render(info(418)) == "418!"
 
 
@@ -54,6 +54,8 @@ def test_empty_values_may_be_left_out() -> None:
     text = ", path: /x, log_format: {text_format: '[%UPSTREAM_HOST%]', omit_empty_values: %s}"
     assert logs(FILE_LOG, text.replace("%s", "false"))[0].render(info()) == "[-]"
     assert logs(FILE_LOG, text.replace("%s", "true"))[0].render(info()) == "[]"
+    with pytest.raises(Rejected, match="omit_empty_values: is not supported for JSON"):
+        logs(FILE_LOG, ", path: /x, log_format: {json_format: {a: '%REQ(X)%'}, omit_empty_values: true}")
 
 
 @pytest.mark.parametrize(

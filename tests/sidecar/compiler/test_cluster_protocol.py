@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 
-from sidecar.compiler.cluster_protocol import compile_dns, compile_http_options, compile_keepalive
-from sidecar.config.clusters import Dns, HttpOptions, TcpKeepalive
+from sidecar.compiler.cluster_protocol import compile_auto_tls, compile_dns, compile_http_options, compile_keepalive
+from sidecar.config.clusters import Dns, HttpOptions, Service, TcpKeepalive, UpstreamTls
+from sidecar.config.matchers import StringMatch
 from sidecar.config.rejected import At, Rejected
 from tests.sidecar.compiler.protos import proto
 
@@ -21,19 +24,14 @@ def options(text: str) -> HttpOptions:
     ("text", "expected"),
     [
         ("", HttpOptions()),
-        (", explicit_http_config: {http_protocol_options: {}}", HttpOptions(protocol="http1")),
-        (", explicit_http_config: {http2_protocol_options: {}}", HttpOptions(protocol="http2")),
-        (", use_downstream_protocol_config: {http2_protocol_options: {}}", HttpOptions(protocol="downstream")),
-        (", auto_config: {}", HttpOptions(protocol="auto")),
+        (", explicit_http_config: {http_protocol_options: {}}", HttpOptions()),
+        (", use_downstream_protocol_config: {http2_protocol_options: {}}", HttpOptions()),
+        (", auto_config: {}", HttpOptions()),
         (", common_http_protocol_options: {idle_timeout: 30s}", HttpOptions(idle_timeout_ms=30_000.0)),
         (", common_http_protocol_options: {idle_timeout: 0s}", HttpOptions(idle_timeout_ms=None)),
         (
             ", common_http_protocol_options: {max_requests_per_connection: 1}",
             HttpOptions(max_requests_per_connection=1),
-        ),
-        (
-            ", upstream_http_protocol_options: {auto_sni: true, auto_san_validation: true}",
-            HttpOptions(auto_sni=True, auto_san_validation=True),
         ),
     ],
 )
@@ -51,19 +49,16 @@ def test_http_without_options() -> None:
     ("text", "path"),
     [
         (", explicit_http_config: {http3_protocol_options: {}}", "explicit_http_config.http3_protocol_options"),
+        (", explicit_http_config: {http2_protocol_options: {}}", "explicit_http_config.http2_protocol_options"),
         (", http_filters: [{name: x}]", "http_filters"),
         (
             ", common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}",
             "common_http_protocol_options.headers_with_underscores_action",
         ),
-        (
-            ", upstream_http_protocol_options: {override_auto_sni_header: x}",
-            "upstream_http_protocol_options.override_auto_sni_header",
-        ),
     ],
 )
 def test_http_refused(text: str, path: str) -> None:
-    with pytest.raises(Rejected, match="not supported") as caught:
+    with pytest.raises(Rejected, match=r"not (supported|spoken) by this proxy") as caught:
         options(text)
     assert caught.value.path == f"typed_extension_protocol_options[{NAME}].{path}"
 
@@ -72,6 +67,41 @@ def test_other_protocol_options_are_refused() -> None:
     struct = "{'@type': type.googleapis.com/envoy.config.route.v3.Decorator}"
     with pytest.raises(Rejected, match=r"typed_extension_protocol_options\[x\]"):
         compile_http_options(proto(Cluster, f"{{typed_extension_protocol_options: {{x: {struct}}}}}"), AT)
+
+
+PLAIN = UpstreamTls(verify=True)
+PAY = (Service(host="Pay.example", name="pay", namespace="n"),)
+
+
+def auto_tls(text: str, tls: UpstreamTls | None, services: tuple[Service, ...] = PAY) -> UpstreamTls | None:
+    inside = f"{{{NAME}: {{'@type': type.googleapis.com/{NAME}, upstream_http_protocol_options: {text}}}}}"
+    return compile_auto_tls(proto(Cluster, f"{{typed_extension_protocol_options: {inside}}}"), tls, services, AT)
+
+
+def test_the_server_name_and_the_name_in_its_certificate_are_the_services() -> None:
+    assert auto_tls("{auto_sni: true}", PLAIN) == replace(PLAIN, sni="Pay.example")
+    both = auto_tls("{auto_sni: true, auto_san_validation: true}", PLAIN)
+    assert both is not None
+    assert both.sni == "Pay.example"
+    assert both.match_names == (StringMatch(kind="exact", value=b"pay.example", ignore_case=True),)
+    assert auto_tls("{}", PLAIN) is PLAIN
+    assert auto_tls("{auto_sni: true}", None) is None
+    assert compile_auto_tls(Cluster(), PLAIN, (), AT) is PLAIN
+
+
+def test_names_that_are_given_stay() -> None:
+    named = replace(PLAIN, match_names=(StringMatch(kind="exact", value=b"x"),))
+    assert auto_tls("{auto_san_validation: true}", named) == named
+
+
+@pytest.mark.parametrize("host", ["", "*.example"])
+def test_automatic_names_need_a_host(host: str) -> None:
+    with pytest.raises(Rejected, match="name the one host"):
+        auto_tls("{auto_sni: true}", PLAIN, (Service(host=host, name="", namespace=""),))
+    with pytest.raises(Rejected, match="name the one host"):
+        auto_tls("{auto_sni: true}", PLAIN, (*PAY, *PAY))
+    with pytest.raises(Rejected, match="override_auto_sni_header"):
+        auto_tls("{override_auto_sni_header: x}", PLAIN)
 
 
 def test_keepalive() -> None:
@@ -84,7 +114,6 @@ def test_dns() -> None:
     text = """
     dns_refresh_rate: 60s
     dns_jitter: 0.1s
-    respect_dns_ttl: true
     dns_lookup_family: V4_ONLY
     dns_failure_refresh_rate: {base_interval: 1s, max_interval: 2s}
     """
@@ -93,7 +122,6 @@ def test_dns() -> None:
         failure_base_ms=1000.0,
         failure_max_ms=2000.0,
         jitter_ms=100.0,
-        respect_ttl=True,
         family="v4_only",
     )
     assert compile_dns(Cluster(), AT) == Dns()

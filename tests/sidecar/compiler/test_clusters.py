@@ -37,7 +37,6 @@ def assigned(*addresses: str) -> str:
         (EDS, "outlier", None),
         (EDS, "bind_address", ""),
         ("upstream_bind_config: {source_address: {address: 127.0.0.6, port_value: 0}}", "bind_address", "127.0.0.6"),
-        ("metadata: {filter_metadata: {istio: {subset: v1, config: /x}}}", "subset", "v1"),
         ("metadata: {filter_metadata: {istio: {subset: v1, config: /x}}}", "source", "/x"),
         ("per_connection_buffer_limit_bytes: 5", "buffer_limit_bytes", 5),
     ],

@@ -23,7 +23,7 @@ def assignment(*endpoints: str, group: str = "", more: str = "") -> ClusterLoadA
 def test_an_endpoint() -> None:
     text = at(
         "10.0.0.1",
-        ", health_status: DEGRADED, load_balancing_weight: 3, "
+        ", health_status: DRAINING, load_balancing_weight: 3, "
         "metadata: {filter_metadata: {istio: {workload: w;ns}, envoy.lb: {hash_key: k}}}",
     )
     found = compile_endpoints(assignment(text, group=", locality: {region: r}, priority: 0, load_balancing_weight: 5"))
@@ -31,7 +31,7 @@ def test_an_endpoint() -> None:
     (group,) = found.localities
     assert (group.locality, group.priority, group.weight) == (Locality(region="r"), 0, 5)
     (endpoint,) = group.endpoints
-    assert (endpoint.address, endpoint.port, endpoint.weight, endpoint.health) == ("10.0.0.1", 80, 3, "degraded")
+    assert (endpoint.address, endpoint.port, endpoint.weight, endpoint.health) == ("10.0.0.1", 80, 3, "draining")
     assert (endpoint.workload.namespace, endpoint.hash_key) == ("ns", "k")
 
 
@@ -43,12 +43,16 @@ def test_an_endpoint() -> None:
         ("UNHEALTHY", "unhealthy"),
         ("DRAINING", "draining"),
         ("TIMEOUT", "unhealthy"),
-        ("DEGRADED", "degraded"),
     ],
 )
 def test_health(status: str, health: str) -> None:
     found = compile_endpoints(assignment(at("10.0.0.1", f", health_status: {status}")))
     assert found.localities[0].endpoints[0].health == health
+
+
+def test_degraded_endpoints_are_refused() -> None:
+    with pytest.raises(Rejected, match=r"endpoints\[0\]\.lb_endpoints\[0\]\.health_status: DEGRADED is not supported"):
+        compile_endpoints(assignment(at("10.0.0.1", ", health_status: DEGRADED")))
 
 
 def test_an_empty_assignment_is_fine() -> None:

@@ -6,7 +6,6 @@ from envoy.config.core.v3.base_pb2 import Metadata
 from sidecar.compiler.istio_metadata import (
     resource_of,
     services_of,
-    subset_of,
     transport_labels_of,
     workload_of,
 )
@@ -21,13 +20,13 @@ def metadata(text: str) -> Metadata:
 
 def test_nothing_told() -> None:
     empty = Metadata()
-    assert (resource_of(empty), subset_of(empty), services_of(empty)) == ("", "", ())
+    assert (resource_of(empty), services_of(empty)) == ("", ())
     assert (workload_of(empty), transport_labels_of(empty)) == (UNKNOWN_WORKLOAD, {})
 
 
 def test_cluster() -> None:
     told = metadata("{istio: {config: /apis/x, subset: v1, services: [{host: h, name: n, namespace: s}, {host: i}]}}")
-    assert (resource_of(told), subset_of(told)) == ("/apis/x", "v1")
+    assert resource_of(told) == "/apis/x"
     assert services_of(told) == (
         Service(host="h", name="n", namespace="s"),
         Service(host="i", name="", namespace=""),

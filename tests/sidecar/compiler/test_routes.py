@@ -31,7 +31,7 @@ def test_a_route_tells_where_it_came_from_and_what_its_host_wants() -> None:
         f"{{name: n, {TO_C}, stat_prefix: s, metadata: {{filter_metadata: {{istio: {{config: /apis/x}}}}}}}}",
         host={"include_request_attempt_count": True, "include_attempt_count_in_response": True},
     )
-    assert (route.name, route.source, route.virtual_host, route.stat_prefix) == ("n", "/apis/x", "v", "s")
+    assert (route.name, route.source, route.virtual_host) == ("n", "/apis/x", "v")
     assert (route.include_request_attempt_count, route.include_attempt_count_in_response) == (True, True)
     assert route.action is not None
     assert (route.action.cluster, route.action.timeout_ms) == ("c", 15_000.0)

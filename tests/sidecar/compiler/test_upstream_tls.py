@@ -30,7 +30,7 @@ def test_plain_text() -> None:
     ("common", "expected"),
     [
         ("{}", UpstreamTls(sni="s")),
-        ("{alpn_protocols: [h2, http/1.1]}", UpstreamTls(sni="s", alpn=("h2", "http/1.1"))),
+        ("{alpn_protocols: [h2, http/1.1]}", UpstreamTls(sni="s", alpn=("http/1.1",))),
         (sds("file-root:/etc/ca.pem"), UpstreamTls(sni="s", verify=True, ca_file="/etc/ca.pem")),
         (sds("file-root:system"), UpstreamTls(sni="s", verify=True)),
         (

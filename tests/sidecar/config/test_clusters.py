@@ -23,12 +23,6 @@ def test_endpoints_print_as_envoy_prints_them() -> None:
     assert Endpoint(address="/run/app.sock", port=0).host_port == "/run/app.sock"
 
 
-def test_degraded_endpoints_still_take_traffic() -> None:
-    assert [
-        Endpoint(address="a", port=1, health=h).healthy for h in ("healthy", "degraded", "unhealthy", "draining")
-    ] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+def test_only_healthy_endpoints_take_traffic() -> None:
+    healthy = [Endpoint(address="a", port=1, health=h).healthy for h in ("healthy", "unhealthy", "draining")]
+    assert healthy == [True, False, False]

@@ -63,7 +63,7 @@ class Lab:
         self.clusters.update_clusters({"app": config})
 
     def access_log(self, text: str) -> AccessLog:
-        return AccessLog(path=str(self.log_path), format=text, render=compile_format(text))
+        return AccessLog(path=str(self.log_path), render=compile_format(text))
 
     async def listen(self, **http: Any) -> tuple[str, int]:
         log = self.access_log("%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n")
