@@ -160,8 +160,9 @@ def _service_entry(
 
 
 def _gateway_service(address: str, gateway_port: int) -> Document:
+    # Istio's chart names port 80 http2; the Python proxy speaks HTTP/1.1, so nobody is told to use HTTP/2 to it.
     ports = [
-        _service_port("http2", 80, "HTTP2", gateway_port),
+        _service_port("http", 80, "HTTP", gateway_port),
         _service_port("http-alt", 8080, "HTTP", gateway_port),
     ]
     if gateway_port + HTTPS_PORT_OFFSET <= 65535:
