@@ -97,6 +97,7 @@ IGNORED: dict[str, dict[str, str]] = {
         "metadata": _METADATA,
         "traffic_direction": "Envoy shows it on its pages and drains by it; all listeners drain here",
         "reuse_port": "deprecated; listeners always share their port with those that replace them",
+        "per_connection_buffer_limit_bytes": "bodies are not gathered; a slow reader stops its sender at 64 KiB",
         "drain_type": "removed and changed listeners drain",
         "enable_reuse_port": "a listener has one socket, handed over in-process",
         "connection_balance_config": "there is one worker",

@@ -30,12 +30,10 @@ _FIELDS = (
     "filter_chains",
     "use_original_dst",
     "default_filter_chain",
-    "per_connection_buffer_limit_bytes",
     "deprecated_v1",
     "listener_filters",
     "listener_filters_timeout",
     "continue_on_listener_filters_timeout",
-    "reuse_port",
     "tcp_backlog_size",
     "bind_to_port",
 )
@@ -91,7 +89,6 @@ def compile_listener(proto: Any) -> Listener:
         listener_filters_timeout_ms=timeout_ms(proto, "listener_filters_timeout", at, 15_000.0),
         continue_on_listener_filters_timeout=proto.continue_on_listener_filters_timeout,
         backlog=wrapped(proto, "tcp_backlog_size", 128),
-        buffer_limit_bytes=wrapped(proto, "per_connection_buffer_limit_bytes", 1024 * 1024),
         stat_prefix=proto.stat_prefix,
         rds_names=rds_names,
     )

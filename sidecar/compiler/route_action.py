@@ -99,6 +99,8 @@ def compile_action(action: Any, match: RouteMatch, inherited: Inherited, at: At)
         at.reject("needs a cluster or weighted_clusters")
     if action.WhichOneof("cluster_specifier") == "cluster" and not action.cluster:
         at.field("cluster").reject("empty; name the cluster")
+    if action.priority:
+        at.field("priority").reject("only DEFAULT is supported: requests have one set of circuit breakers")
     retry = inherited.retry
     if action.HasField("retry_policy"):
         retry = compile_retry(action.retry_policy, at.field("retry_policy"))
@@ -114,7 +116,6 @@ def compile_action(action: Any, match: RouteMatch, inherited: Inherited, at: At)
         append_x_forwarded_host=action.append_x_forwarded_host,
         mirrors=mirrors,
         hash_policies=tuple(_hash(policy, at.field("hash_policy", i)) for i, policy in enumerate(action.hash_policy)),
-        priority=action.priority,
         cluster_not_found_status=_NOT_FOUND_STATUS[action.cluster_not_found_response_code],
     )
 

@@ -18,7 +18,6 @@ _FIELDS = (
     "access_log",
     "max_connect_attempts",
     "hash_policy",
-    "max_downstream_connection_duration",
 )
 
 
@@ -48,7 +47,6 @@ def compile_tcp_proxy(proto: Any, at: At) -> TcpProxy:
         cluster=proto.cluster,
         weighted=tuple(weighted),
         idle_timeout_ms=timeout_ms(proto, "idle_timeout", at, 3_600_000.0),
-        max_connection_duration_ms=timeout_ms(proto, "max_downstream_connection_duration", at),
         max_connect_attempts=attempts,
         hash_source_ip=bool(proto.hash_policy),
         access_logs=compile_access_logs(proto.access_log, at),

@@ -177,7 +177,6 @@ class Cluster:
     dns: Dns = Dns()
     services: tuple[Service, ...] = ()
     source: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def tls_for(self, labels: Mapping[str, str]) -> UpstreamTls | None:
         """The TLS settings for an endpoint with these transport labels: the first match, else the cluster's own."""

@@ -43,7 +43,6 @@ class TcpProxy:
     cluster: str = ""
     weighted: tuple[WeightedTcpCluster, ...] = ()
     idle_timeout_ms: float | None = 3_600_000.0
-    max_connection_duration_ms: float | None = None
     max_connect_attempts: int = 1
     hash_source_ip: bool = False
     access_logs: tuple[AccessLog, ...] = ()
@@ -163,6 +162,5 @@ class Listener:
     continue_on_listener_filters_timeout: bool = False
     backlog: int = 128
     reuse_port: bool = True
-    buffer_limit_bytes: int = 1024 * 1024
     stat_prefix: str = ""
     rds_names: frozenset[str] = field(default_factory=frozenset)

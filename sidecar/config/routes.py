@@ -158,8 +158,6 @@ class RouteAction:
     append_x_forwarded_host: bool = False
     mirrors: tuple[MirrorPolicy, ...] = ()
     hash_policies: tuple[HashPolicy, ...] = ()
-    #: 0 default, 1 high: which circuit-breaker thresholds count.
-    priority: int = 0
     cluster_not_found_status: int = 503
 
 

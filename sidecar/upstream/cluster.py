@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import random
 from typing import Any, Protocol
 
@@ -232,7 +232,3 @@ class ClusterRuntime:
         if context is None:
             context = self._contexts[id(tls)] = client_context(tls)
         return context
-
-    def transport_labels(self) -> Mapping[str, str]:
-        """The labels of the cluster's own metadata."""
-        return self.config.labels

@@ -28,10 +28,6 @@ from tests.sidecar.compiler.protos import proto
             "{stat_prefix: s, cluster: c, hash_policy: [{source_ip: {}}]}",
             TcpProxy(stat_prefix="s", cluster="c", hash_source_ip=True),
         ),
-        (
-            "{stat_prefix: s, cluster: c, max_downstream_connection_duration: 5s}",
-            TcpProxy(stat_prefix="s", cluster="c", max_connection_duration_ms=5000.0),
-        ),
     ],
 )
 def test_fields(text: str, expected: TcpProxy) -> None:
