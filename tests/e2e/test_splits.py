@@ -19,7 +19,7 @@ def test_certain_shares_allow_nothing_else() -> None:
 
 def test_a_wrong_split_is_seen() -> None:
     check_split({"v1": 897, "v3": 103}, {"v1": 0.9, "v3": 0.1})
-    with pytest.raises(AssertionError, match="v3"):
+    with pytest.raises(AssertionError, match="v1: 800 of 1000, expected 8"):
         check_split({"v1": 800, "v3": 200}, {"v1": 0.9, "v3": 0.1})
     with pytest.raises(AssertionError):
         check_split({"v1": 500, "v2": 500}, {"v1": 0.5, "v3": 0.5})
