@@ -15,6 +15,9 @@ Every field that a resource may have, and what this mesh does with it. All three
 `v1alpha3`) have the same fields.
 
 - **supported**: it does what Istio's reference says.
+- **stock Envoy only**: as supported where the sidecar is the stock Envoy (`--proxy envoy`). The Python sidecar ignores
+  it, or refuses (NACKs) the part of the configuration that holds it and keeps the last good version; the remark says
+  which, and `lugsail apply` and `lugsail validate` warn.
 - **ignored**: it is accepted, and `lugsail apply` and `lugsail validate` warn that it has no effect.
 - **rejected**: a resource that uses it is refused, as Istio refuses it.
 
@@ -46,11 +49,15 @@ def render() -> str:
 
 
 def _summary() -> str:
-    lines = ["| kind | supported | ignored | rejected |", "| --- | ---: | ---: | ---: |"]
+    lines = [
+        "| kind | supported | stock Envoy only | ignored | rejected |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
     for kind in KINDS.values():
         states = Counter(mark.state for model in messages(kind) for mark in SUPPORT[model].values())
         link = f"[{kind.kind}](#{kind.singular})"
-        lines.append(f"| {link} | {states['supported']} | {states['ignored']} | {states['rejected']} |")
+        counts = " | ".join(str(states[state]) for state in ("supported", "envoy", "ignored", "rejected"))
+        lines.append(f"| {link} | {counts} |")
     return "\n".join(lines) + "\n"
 
 
@@ -70,17 +77,19 @@ def _rows(model: type[ApiModel]) -> Iterator[str]:
     for name, info in model.model_fields.items():
         json_name = info.alias or name
         mark = SUPPORT[model][json_name]
-        yield f"| `{json_name}` | {mark.state} | {_remark(model, json_name, mark)} |"
+        state = "stock Envoy only" if mark.state == "envoy" else mark.state
+        yield f"| `{json_name}` | {state} | {_remark(model, json_name, mark)} |"
 
 
 def _remark(model: type[ApiModel], json_name: str, mark: Mark) -> str:
     remarks = [mark.reason] if mark.reason else []
     if mark.replacement:
         remarks.append(f"deprecated: use `{mark.replacement}`")
-    by_reason: dict[str, list[str]] = {}
-    for value, reason in mark.ignored_values.items():
-        by_reason.setdefault(reason, []).append(value)
-    remarks += [f"{', '.join(values)} ignored: {reason}" for reason, values in by_reason.items()]
+    for what, noted in (("ignored", mark.ignored_values), ("on the stock Envoy only", mark.envoy_values)):
+        by_reason: dict[str, list[str]] = {}
+        for value, reason in noted.items():
+            by_reason.setdefault(reason, []).append(value)
+        remarks += [f"{', '.join(values)} {what}: {reason}" for reason, values in by_reason.items()]
     renamed = RENAMED_VALUES.get(model, {}).get(json_name, {})
     remarks += [f"{old} is deprecated: write {new}" for old, new in renamed.items()]
     return "; ".join(remarks)

@@ -10,7 +10,7 @@ from lugsail.api.validation.check import inspect
 
 
 def warnings_for(resource: Resource) -> list[FieldError]:
-    """Deprecated and ignored fields in their order, then rules that are never reached and the like."""
+    """Deprecated fields, ignored ones and those of the stock Envoy in their order, then rules that are never reached and the like."""
     return [*_of_fields(resource.spec, "spec"), *inspect(resource).warnings]
 
 
@@ -27,6 +27,10 @@ def _of_fields(model: ApiModel, path: str) -> Iterator[FieldError]:
             if value != info.get_default(call_default_factory=True):
                 yield FieldError(here, f"is ignored: {mark.reason}")
             continue
+        if mark.state == "envoy" and value != info.get_default(call_default_factory=True):
+            yield FieldError(here, f"acts on the stock Envoy only: {mark.reason}")
+            if not mark.replacement:
+                continue
         if mark.replacement:
             yield FieldError(here, "is deprecated", f"use `{mark.replacement}`")
         yield from _of_value(model, json_name, value, here, mark)
@@ -38,6 +42,8 @@ def _of_value(model: ApiModel, json_name: str, value: Any, path: str, mark: Mark
         return
     if value in mark.ignored_values:
         yield FieldError(path, f"{value} is ignored: {mark.ignored_values[value]}")
+    if value.upper() in mark.envoy_values:
+        yield FieldError(path, f"{value} acts on the stock Envoy only: {mark.envoy_values[value.upper()]}")
     renamed = RENAMED_VALUES.get(type(model), {}).get(json_name, {}).get(value)
     if renamed:
         yield FieldError(path, f"{value} is deprecated", f"write {renamed}")

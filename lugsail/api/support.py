@@ -1,11 +1,11 @@
-"""What of each field this mesh honours: supported, ignored with a warning, or rejected.
+"""What of each field this mesh honours: supported, by the stock Envoy alone, ignored with a warning, or rejected.
 
 The table names every field of every message below `spec`, once per message; a test fails while a field has no mark or
 a mark has no field. docs/reference/istio-fields.md is generated from it. Where a whole message is ignored, the mark of
 the field that holds it says so and its own fields are not warned about one by one.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lugsail.api import destination_rule as dr
@@ -17,24 +17,32 @@ from lugsail.api import virtual_service as vs
 from lugsail.api import workload_entry as we
 from lugsail.api.base import ApiModel, LabelSelector, MatchLabelsSelector, PolicyTargetReference
 
-State = Literal["supported", "ignored", "rejected"]
+#: "envoy": the control plane translates it and the stock Envoy does it, but the Python sidecar ignores or refuses it.
+State = Literal["supported", "envoy", "ignored", "rejected"]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """`reason`: why it is ignored or rejected. `replacement`: the field is deprecated in favour of this one.
+    """`reason`: why it is ignored or rejected, or what the Python sidecar does where only the stock Envoy does it.
 
-    `ignored_values`: values of a supported field that have no effect, with the reason.
+    `replacement`: the field is deprecated in favour of this one. `ignored_values` and `envoy_values`: values of a
+    supported field that have no effect, or act on the stock Envoy only, with the reason.
     """
 
     state: State = "supported"
     reason: str = ""
     replacement: str = ""
     ignored_values: dict[str, str] = field(default_factory=dict)
+    envoy_values: dict[str, str] = field(default_factory=dict)
 
 
 Marks = dict[str, Mark]
 
+PYTHON_REFUSES = "the Python sidecar refuses a cluster that has it"
+PYTHON_REFUSES_HTTP2 = "the Python sidecar speaks HTTP/1.1 only, and refuses a cluster of HTTP/2"
+PYTHON_LISTENS_HTTP1 = "the Python sidecar takes HTTP/1.1 only on the port"
+NO_SLOW_START = "the Python sidecar gives a new endpoint its full share at once"
+MUTUAL_LATER = "the mesh issues no certificates yet: mutual TLS comes later, and traffic stays plain text"
 CERTIFICATES_LATER = "the mesh issues and fetches no certificates yet"
 NOT_APPLIED = "patches of it are not applied yet"
 ISTIO_NEITHER = "Istio does not implement it either"
@@ -42,6 +50,10 @@ ISTIO_NEITHER = "Istio does not implement it either"
 
 def _supported(names: str) -> Marks:
     return {name: Mark() for name in names.split()}
+
+
+def _envoy(reason: str, names: str) -> Marks:
+    return {name: Mark("envoy", reason) for name in names.split()}
 
 
 def _ignored(reason: str, names: str) -> Marks:
@@ -57,7 +69,11 @@ def _deprecated(name: str, replacement: str) -> Marks:
 
 
 def _values(name: str, ignored: dict[str, str]) -> Marks:
-    return {name: replace(Mark(), ignored_values=ignored)}
+    return {name: Mark(ignored_values=ignored)}
+
+
+def _envoy_values(name: str, reason: str, values: str) -> Marks:
+    return {name: Mark(envoy_values=dict.fromkeys(values.split(), reason))}
 
 
 _VIRTUAL_SERVICE: dict[type[ApiModel], Marks] = {
@@ -69,8 +85,9 @@ _VIRTUAL_SERVICE: dict[type[ApiModel], Marks] = {
     | _deprecated("mirrorPercent", "mirrorPercentage"),
     vs.HTTPMatchRequest: _supported(
         "name uri scheme method authority headers port sourceLabels gateways queryParams ignoreUriCase"
-        " withoutHeaders sourceNamespace statPrefix"
-    ),
+        " withoutHeaders sourceNamespace"
+    )
+    | _envoy("the Python sidecar keeps no statistics of single routes", "statPrefix"),
     vs.StringMatch: _supported("exact prefix regex"),
     vs.HTTPRouteDestination: _supported("destination weight headers"),
     vs.Destination: _supported("host subset port"),
@@ -108,12 +125,14 @@ _DESTINATION_RULE: dict[type[ApiModel], Marks] = {
     MatchLabelsSelector: _supported("matchLabels"),
     dr.Subset: _supported("name labels trafficPolicy"),
     dr.TrafficPolicy: _supported(
-        "loadBalancer connectionPool outlierDetection tls portLevelSettings proxyProtocol retryBudget"
+        "loadBalancer connectionPool outlierDetection tls portLevelSettings retryBudget"
     )
+    | _envoy(PYTHON_REFUSES, "proxyProtocol")
     | _ignored("tunnels through HTTP proxies are not built yet", "tunnel"),
     dr.PortTrafficPolicy: _supported("port loadBalancer connectionPool outlierDetection tls"),
-    dr.LoadBalancerSettings: _supported("simple consistentHash localityLbSetting warmup")
-    | _deprecated("warmupDurationSecs", "warmup.duration"),
+    dr.LoadBalancerSettings: _supported("simple consistentHash localityLbSetting")
+    | _envoy(NO_SLOW_START, "warmup")
+    | {"warmupDurationSecs": Mark("envoy", NO_SLOW_START, replacement="warmup.duration")},
     dr.ConsistentHash: _supported("httpHeaderName httpCookie useSourceIp httpQueryParameterName ringHash maglev")
     | _deprecated("minimumRingSize", "ringHash.minimumRingSize"),
     dr.HTTPCookie: _supported("name path ttl attributes"),
@@ -123,24 +142,27 @@ _DESTINATION_RULE: dict[type[ApiModel], Marks] = {
     dr.LocalityLbSetting: _supported("distribute failover failoverPriority enabled"),
     dr.LocalityDistribute: _supported("from to"),
     dr.LocalityFailover: _supported("from to"),
-    dr.WarmupConfiguration: _supported("duration minimumPercent aggression"),
+    dr.WarmupConfiguration: _envoy(NO_SLOW_START, "duration minimumPercent aggression"),
     dr.ConnectionPoolSettings: _supported("tcp http"),
     dr.TCPSettings: _supported("maxConnections connectTimeout tcpKeepalive maxConnectionDuration idleTimeout"),
     dr.TcpKeepalive: _supported("probes time interval"),
     dr.HTTPSettings: _supported(
-        "http1MaxPendingRequests http2MaxRequests maxRequestsPerConnection maxRetries idleTimeout h2UpgradePolicy"
-        " useClientProtocol maxConcurrentStreams"
-    ),
+        "http1MaxPendingRequests http2MaxRequests maxRequestsPerConnection maxRetries idleTimeout"
+        " useClientProtocol"
+    )
+    | _envoy_values("h2UpgradePolicy", PYTHON_REFUSES_HTTP2, "UPGRADE")
+    | _envoy("HTTP/2 alone has streams, and the Python sidecar speaks HTTP/1.1", "maxConcurrentStreams"),
     dr.OutlierDetection: _supported(
         "splitExternalLocalOriginErrors consecutiveLocalOriginFailures consecutiveGatewayErrors consecutive5xxErrors"
         " interval baseEjectionTime maxEjectionPercent minHealthPercent"
     )
     | _deprecated("consecutiveErrors", "consecutive5xxErrors"),
-    dr.ClientTLSSettings: _values("mode", {"ISTIO_MUTUAL": CERTIFICATES_LATER})
-    | _supported("clientCertificate privateKey caCertificates subjectAltNames sni insecureSkipVerify caCrl")
+    dr.ClientTLSSettings: _values("mode", {"ISTIO_MUTUAL": MUTUAL_LATER})
+    | _supported("clientCertificate privateKey caCertificates subjectAltNames sni insecureSkipVerify")
+    | _envoy(PYTHON_REFUSES, "caCrl")
     | _ignored(CERTIFICATES_LATER, "credentialName"),
     dr.TunnelSettings: _ignored("tunnels through HTTP proxies are not built yet", "protocol targetHost targetPort"),
-    dr.ProxyProtocol: _supported("version"),
+    dr.ProxyProtocol: _envoy(PYTHON_REFUSES, "version"),
     dr.RetryBudget: _supported("percent minRetryConcurrency")
     | _ignored("the budget counts requests in flight, not those of an interval", "budgetInterval"),
 }
@@ -153,7 +175,9 @@ _TLS_ENDING_MODES = dict.fromkeys(
 _GATEWAY: dict[type[ApiModel], Marks] = {
     gw.GatewaySpec: _supported("selector servers"),
     gw.Server: _supported("port bind hosts tls name") | _ignored(ISTIO_NEITHER, "defaultEndpoint"),
-    gw.Port: _supported("number protocol name") | _rejected("it has no effect on gateways", "targetPort"),
+    gw.Port: _supported("number name")
+    | _envoy_values("protocol", PYTHON_LISTENS_HTTP1, "HTTP2 GRPC GRPC-WEB")
+    | _rejected("it has no effect on gateways", "targetPort"),
     gw.ServerTLSSettings: _supported("httpsRedirect")
     | _values("mode", _TLS_ENDING_MODES)
     | _ignored(
@@ -166,7 +190,8 @@ _GATEWAY: dict[type[ApiModel], Marks] = {
 _SERVICE_ENTRY: dict[type[ApiModel], Marks] = {
     se.ServiceEntrySpec: _supported("hosts addresses ports location resolution endpoints workloadSelector exportTo")
     | _ignored(CERTIFICATES_LATER, "subjectAltNames"),
-    se.ServicePort: _supported("number protocol name targetPort"),
+    se.ServicePort: _supported("number name targetPort")
+    | _envoy_values("protocol", PYTHON_REFUSES_HTTP2, "HTTP2 GRPC GRPC-WEB"),
 }
 
 _WORKLOAD_ENTRY: dict[type[ApiModel], Marks] = {
@@ -180,7 +205,9 @@ _SIDECAR: dict[type[ApiModel], Marks] = {
     sc.IstioIngressListener: _supported("port bind captureMode defaultEndpoint connectionPool")
     | _ignored(CERTIFICATES_LATER, "tls"),
     sc.IstioEgressListener: _supported("port bind captureMode hosts"),
-    sc.SidecarPort: _supported("number protocol name") | _rejected("it has no effect on sidecars", "targetPort"),
+    sc.SidecarPort: _supported("number name")
+    | _envoy_values("protocol", PYTHON_LISTENS_HTTP1, "HTTP2 GRPC GRPC-WEB")
+    | _rejected("it has no effect on sidecars", "targetPort"),
     sc.OutboundTrafficPolicy: _supported("mode")
     | _ignored("unknown hosts are reached directly, not through a proxy", "egressProxy"),
 }

@@ -21,3 +21,5 @@ def test_reasons_and_replacements_are_shown() -> None:
     assert "| `mirrorPercent` | supported | deprecated: use `mirrorPercentage` |" in page
     assert "| `http2Error` | rejected | Istio does not implement it either |" in page
     assert "LEAST_CONN is deprecated: write LEAST_REQUEST" in page
+    assert "| `proxyProtocol` | stock Envoy only | the Python sidecar refuses a cluster that has it |" in page
+    assert "UPGRADE on the stock Envoy only: the Python sidecar speaks HTTP/1.1 only" in page

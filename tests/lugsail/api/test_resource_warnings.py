@@ -44,6 +44,57 @@ from tests.lugsail.api.helpers import warning_texts
                 "spec.servers[0].tls.credentialName: is ignored: the mesh issues and fetches no certificates yet",
             ],
         ),
+        # As in Istio's samples: taken, and told that it does nothing yet.
+        (
+            "DestinationRule",
+            "host: a\ntrafficPolicy: {tls: {mode: ISTIO_MUTUAL}}\nsubsets: [{name: v1, labels: {version: v1}}]",
+            [
+                "spec.trafficPolicy.tls.mode: ISTIO_MUTUAL is ignored: the mesh issues no certificates yet: mutual TLS"
+                " comes later, and traffic stays plain text"
+            ],
+        ),
+        # What the stock Envoy does and the Python sidecar does not; one warning for a message.
+        (
+            "DestinationRule",
+            "host: a\ntrafficPolicy: {proxyProtocol: {version: V2}}",
+            [
+                "spec.trafficPolicy.proxyProtocol: acts on the stock Envoy only: the Python sidecar refuses a cluster"
+                " that has it"
+            ],
+        ),
+        (
+            "DestinationRule",
+            "host: a\ntrafficPolicy: {loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 5s, aggression: 2}}}",
+            [
+                "spec.trafficPolicy.loadBalancer.warmup: acts on the stock Envoy only: the Python sidecar gives a new"
+                " endpoint its full share at once"
+            ],
+        ),
+        (
+            "DestinationRule",
+            "host: a\ntrafficPolicy: {loadBalancer: {simple: ROUND_ROBIN, warmupDurationSecs: 5s}}",
+            [
+                "spec.trafficPolicy.loadBalancer.warmupDurationSecs: acts on the stock Envoy only: the Python sidecar"
+                " gives a new endpoint its full share at once",
+                "spec.trafficPolicy.loadBalancer.warmupDurationSecs: is deprecated; use `warmup.duration`",
+            ],
+        ),
+        (
+            "DestinationRule",
+            "host: a\ntrafficPolicy: {connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}",
+            [
+                "spec.trafficPolicy.connectionPool.http.h2UpgradePolicy: UPGRADE acts on the stock Envoy only: the"
+                " Python sidecar speaks HTTP/1.1 only, and refuses a cluster of HTTP/2"
+            ],
+        ),
+        (
+            "ServiceEntry",
+            "hosts: [a.example]\nresolution: DNS\nports: [{number: 80, name: a, protocol: grpc}]",
+            [
+                "spec.ports[0].protocol: grpc acts on the stock Envoy only: the Python sidecar speaks HTTP/1.1 only,"
+                " and refuses a cluster of HTTP/2"
+            ],
+        ),
         # One warning for an ignored message, none for the fields inside, none for an empty value.
         (
             "DestinationRule",

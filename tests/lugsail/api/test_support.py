@@ -27,3 +27,10 @@ def test_what_is_not_supported_says_why() -> None:
 
 def test_every_message_has_a_docstring() -> None:
     assert [model.__name__ for model in MESSAGES if not (model.__doc__ or "").strip()] == []
+
+
+def test_what_only_the_stock_envoy_does_says_what_the_python_sidecar_does() -> None:
+    for model, marks in SUPPORT.items():
+        for name, mark in marks.items():
+            reasons = [mark.reason] if mark.state == "envoy" else list(mark.envoy_values.values())
+            assert all("Python sidecar" in reason for reason in reasons), f"{model.__name__}.{name}"
