@@ -7,8 +7,10 @@ from collections import deque
 from time import monotonic_ns
 from typing import TYPE_CHECKING, cast
 
+from sidecar.codec.encode import encode_response
 from sidecar.codec.headers import RequestHeaders, ResponseHeaders
-from sidecar.codec.http1 import MalformedMessage, RequestReader, encode_response
+from sidecar.codec.http1 import RequestReader
+from sidecar.codec.reader import CHUNKED, NO_BODY, MalformedMessage
 from sidecar.filters.base import LocalReply
 from sidecar.http.stream import Stream
 from sidecar.telemetry import response_flags as flag
@@ -129,14 +131,38 @@ class ServerConnection(RequestReader, asyncio.Protocol):
 
     # ---- the reader's calls
 
+    def whole_request(self, headers: RequestHeaders) -> None:
+        # The usual case from end to end, so everything is written out: see request_head, on_message_complete and fed.
+        self._idle.at_ns = 0
+        stream = Stream(self, headers)
+        self._requests += 1
+        manager = self.manager
+        manager.rq_total.value += 1
+        manager.rq_active.value += 1
+        if self.current is not None:
+            self._queue.append(stream)
+            self.work()
+            return
+        self.current = stream
+        stream.started = True
+        self._working = True
+        try:
+            manager.serve(stream)
+        finally:
+            self._working = False
+
     def request_head(self, headers: RequestHeaders) -> None:
         self._idle.at_ns = 0
         stream = Stream(self, headers)
+        stream.http_10 = self.http_10
+        stream.close = not self.keep_alive
+        stream.upgrading = self.is_upgrade
+        stream.request_complete = self.framing == NO_BODY
+        stream.chunked = self.framing == CHUNKED
         self._reading = stream
         self._requests += 1
-        stats = self.manager.stats
-        stats.rq_total.value += 1
-        stats.rq_active.value += 1
+        self.manager.rq_total.value += 1
+        self.manager.rq_active.value += 1
         if self.current is None:
             self.current = stream
         else:
@@ -152,10 +178,7 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         stream = self._reading
         self._reading = None
         stream.request_complete = True  # type: ignore[union-attr]
-        if self.headers is None:
-            self.in_body = False
-        else:
-            stream.request_trailers = self.end_request()  # type: ignore[union-attr]
+        stream.request_trailers = self.end_request()  # type: ignore[union-attr]
 
     def upgraded(self, rest: bytes) -> None:
         """llhttp stops after a request to upgrade: what follows is the tunnel's, should there be one."""

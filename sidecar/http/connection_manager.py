@@ -10,7 +10,7 @@ from random import random
 from time import gmtime, strftime, time
 
 from sidecar.codec.headers import ResponseHeaders
-from sidecar.codec.http1 import MalformedMessage
+from sidecar.codec.reader import MalformedMessage
 from sidecar.config.listeners import HttpConnectionManager
 from sidecar.config.routes import Route
 from sidecar.filters.base import HttpFilter, LocalReply
@@ -61,6 +61,8 @@ class HttpManager:
         "overwrite_server",
         "random",
         "routes",
+        "rq_active",
+        "rq_total",
         "server_name",
         "stats",
         "suppress_envoy_headers",
@@ -79,6 +81,8 @@ class HttpManager:
         self.routes = routes
         self.clusters = clusters
         self.stats = HttpStats(stats, config.stat_prefix)
+        self.rq_total = self.stats.rq_total
+        self.rq_active = self.stats.rq_active
         self.connections: set[ServerConnection] = set()
         self.random = random
         self.server_name = config.server_name
@@ -268,7 +272,7 @@ class HttpManager:
 
     def ended(self, stream: Stream) -> None:
         """A request is over."""
-        self.stats.rq_active.value -= 1
+        self.rq_active.value -= 1
         # Counted and logged many at a time: the formatter's code and tables run hot then, which halves a line's cost.
         ended = self._ended
         ended.append(stream)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from time import monotonic_ns, time
 from typing import TYPE_CHECKING, Any
 
+from sidecar.codec.encode import encode_chunk, encode_last_chunk, encode_response
 from sidecar.codec.headers import Headers, RequestHeaders, ResponseHeaders
-from sidecar.codec.http1 import CHUNKED, NO_BODY, encode_chunk, encode_last_chunk, encode_response
 from sidecar.filters.base import HttpFilter, LocalReply, Pause
 from sidecar.http.request_headers import SPECIAL_RESPONSE
 from sidecar.router.header_mutation import apply_mutations
@@ -56,12 +56,12 @@ class Stream(RoutedStream):
         self.suppress_envoy_headers = manager.suppress_envoy_headers
         self.original_destination = connection.original_destination
         self.timers = connection
-        self.http_10 = connection.http_10
-        self.close = not connection.keep_alive
-        self.upgrading = connection.is_upgrade
-        framing = connection.framing
-        self.request_complete = framing == NO_BODY
-        self.chunked = framing == CHUNKED
+        # What holds of a whole request of HTTP/1.1; others are told from it by `ServerConnection.request_head`.
+        self.http_10 = False
+        self.close = False
+        self.upgrading = False
+        self.request_complete = True
+        self.chunked = False
         self.request_trailers = None
         self.is_head = request.method == b"HEAD"
         self.started = False

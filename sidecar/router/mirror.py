@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sidecar.codec.encode import encode_request
 from sidecar.codec.headers import Headers, RequestHeaders, ResponseHeaders
-from sidecar.codec.http1 import encode_request
 from sidecar.config.routes import MirrorPolicy
 from sidecar.router.shadow import shadow_request
 from sidecar.upstream.connection import UpstreamConnection

@@ -12,8 +12,8 @@ from random import random
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sidecar.codec.encode import encode_chunk, encode_last_chunk, encode_request, number
 from sidecar.codec.headers import Headers, RequestHeaders, ResponseHeaders
-from sidecar.codec.http1 import encode_chunk, encode_last_chunk, encode_request, number
 from sidecar.filters.base import LocalReply
 from sidecar.router.hash_policy import request_hash
 from sidecar.router.header_mutation import apply_mutations

@@ -10,7 +10,9 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol, cast
 
 from sidecar.codec.headers import Headers, ResponseHeaders
-from sidecar.codec.http1 import UNTIL_CLOSE, MalformedMessage, ResponseReader
+from sidecar.codec.http1 import ResponseReader
+from sidecar.codec.plain_heads import plain_response
+from sidecar.codec.reader import UNTIL_CLOSE, MalformedMessage
 
 if TYPE_CHECKING:
     from sidecar.upstream.pool import HostPool
@@ -108,6 +110,20 @@ class UpstreamConnection(ResponseReader, asyncio.Protocol):
         if isinstance(name, tuple):
             self.local_address = f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
+    def data_received(self, data: bytes) -> None:
+        # As ResponseReader does it, and only where a request waits for its response.
+        stream = self.stream
+        if stream is not None and self.between and not self.head_only and self.parser is not None:
+            whole = plain_response(data, self.max_headers, self.max_head_bytes)
+            if whole is not None:
+                self.stream = None
+                stream.upstream = None
+                self.keep_alive = True
+                self.pool.done(self, stream.upstream_sent)
+                stream.on_upstream_response(whole[0], whole[1], True, None)
+                return
+        self.feed(data)
+
     def response_head(self, headers: ResponseHeaders) -> None:
         if self.stream is None or self._complete:
             raise MalformedMessage("a response nobody asked for")
@@ -131,11 +147,7 @@ class UpstreamConnection(ResponseReader, asyncio.Protocol):
         self._chunks.append(data)
 
     def on_message_complete(self) -> None:
-        if self.headers is None:
-            self.in_body = False
-            trailers = None
-        else:
-            trailers = self.end_response()
+        trailers = self.end_response()
         if self._informational:
             self._informational = False
             return

@@ -8,17 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidecar.codec.encode import encode_chunk, encode_last_chunk, encode_request, encode_response, status_line
 from sidecar.codec.headers import Headers, RequestHeaders, ResponseHeaders
-from sidecar.codec.http1 import (
-    MalformedMessage,
-    RequestReader,
-    ResponseReader,
-    encode_chunk,
-    encode_last_chunk,
-    encode_request,
-    encode_response,
-    status_line,
-)
+from sidecar.codec.http1 import RequestReader, ResponseReader
+from sidecar.codec.reader import BY_LENGTH, NO_BODY, MalformedMessage
 
 Event = tuple[object, ...]
 
@@ -28,6 +21,12 @@ class Requests(RequestReader):
         self.events: list[Event] = []
         self.tail = b""
         self.init_reader(**limits)
+
+    def whole_request(self, headers: RequestHeaders) -> None:
+        self.framing = NO_BODY
+        self.keep_alive = True
+        self.request_head(headers)
+        self.events.append(("end", ()))
 
     def request_head(self, headers: RequestHeaders) -> None:
         lines = tuple(sorted(headers.lines()))
@@ -55,6 +54,12 @@ class Responses(ResponseReader):
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.init_reader()
+
+    def whole_response(self, headers: ResponseHeaders, body: bytes) -> None:
+        self.events.append((headers.status, tuple(sorted(headers.lines())), BY_LENGTH if body else NO_BODY, True))
+        if body:
+            self.events.append(("body", body))
+        self.events.append(("end", ()))
 
     def response_head(self, headers: ResponseHeaders) -> None:
         self.events.append((headers.status, tuple(sorted(headers.lines())), self.framing, self.keep_alive))
