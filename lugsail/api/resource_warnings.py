@@ -10,7 +10,7 @@ from lugsail.api.validation.check import inspect
 
 
 def warnings_for(resource: Resource) -> list[FieldError]:
-    """Deprecated fields, ignored ones and those of the stock Envoy in their order, then rules that are never reached and the like."""
+    """Deprecated and ignored fields, those of the stock Envoy, then unreachable rules and the like."""
     return [*_of_fields(resource.spec, "spec"), *inspect(resource).warnings]
 
 

@@ -124,9 +124,7 @@ _DESTINATION_RULE: dict[type[ApiModel], Marks] = {
     dr.DestinationRuleSpec: _supported("host trafficPolicy subsets exportTo workloadSelector"),
     MatchLabelsSelector: _supported("matchLabels"),
     dr.Subset: _supported("name labels trafficPolicy"),
-    dr.TrafficPolicy: _supported(
-        "loadBalancer connectionPool outlierDetection tls portLevelSettings retryBudget"
-    )
+    dr.TrafficPolicy: _supported("loadBalancer connectionPool outlierDetection tls portLevelSettings retryBudget")
     | _envoy(PYTHON_REFUSES, "proxyProtocol")
     | _ignored("tunnels through HTTP proxies are not built yet", "tunnel"),
     dr.PortTrafficPolicy: _supported("port loadBalancer connectionPool outlierDetection tls"),
@@ -147,8 +145,7 @@ _DESTINATION_RULE: dict[type[ApiModel], Marks] = {
     dr.TCPSettings: _supported("maxConnections connectTimeout tcpKeepalive maxConnectionDuration idleTimeout"),
     dr.TcpKeepalive: _supported("probes time interval"),
     dr.HTTPSettings: _supported(
-        "http1MaxPendingRequests http2MaxRequests maxRequestsPerConnection maxRetries idleTimeout"
-        " useClientProtocol"
+        "http1MaxPendingRequests http2MaxRequests maxRequestsPerConnection maxRetries idleTimeout useClientProtocol"
     )
     | _envoy_values("h2UpgradePolicy", PYTHON_REFUSES_HTTP2, "UPGRADE")
     | _envoy("HTTP/2 alone has streams, and the Python sidecar speaks HTTP/1.1", "maxConcurrentStreams"),
