@@ -41,7 +41,8 @@ goldens: $(STAMP) ## write the translation goldens anew
 	$(BIN)/python -m tests.controlplane.translate.regenerate
 
 docs: $(STAMP) ## write the generated reference pages anew
-	$(BIN)/python -m lugsail.api.fields
+	$(BIN)/python -m lugsail.api.fields > docs/reference/istio-fields.md
+	$(BIN)/python -m lugsail.cli.reference > docs/reference/cli.md
 
 clean: ## remove what was built; a running mesh is stopped first
 	-@[ -x $(BIN)/lugsail ] && $(BIN)/lugsail down 2>/dev/null || true

@@ -5,68 +5,93 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
 
 import typer
 
-from lugsail.cli import (
-    apply,
-    delete,
-    down,
-    exec,
-    get,
-    logs,
-    proxy_config,
-    proxy_status,
-    render_command,
-    run,
-    status,
-    up,
-    validate,
-    version,
-)
 from lugsail.cli.output import FAILURE, USAGE, CliError, error
 from lugsail.client import ApiError, Unreachable
 
-app = typer.Typer(
-    name="lugsail",
-    help="A service mesh on your machine: Istio's YAML in, real traffic through.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One subcommand: `module` in lugsail.cli holds `function`, or, for a group, its `app`."""
+
+    module: str
+    function: str
+    help: str
+    hidden: bool = False
+    group: bool = False
+    passes_through: bool = False  # what follows its own arguments is another program's
+
+
+# In the order of `lugsail --help`, each with its line there.
+COMMANDS = {
+    "up": Command("up", "up", "Start the mesh."),
+    "down": Command("down", "down", "Stop the mesh."),
+    "status": Command("status", "status", "Workloads, sync state, memory."),
+    "logs": Command("logs", "logs", "The log of an app or of its proxy."),
+    "apply": Command("apply", "apply", "Create or update resources."),
+    "delete": Command("delete", "delete", "Delete resources."),
+    "get": Command("get", "get", "Show resources."),
+    "validate": Command("validate", "validate", "Check resources offline."),
+    "proxy-status": Command("proxy_status", "proxy_status", "Who has which configuration (short: ps)."),
+    "ps": Command("proxy_status", "proxy_status", "", hidden=True),
+    "proxy-config": Command("proxy_config", "app", "What a proxy runs on (short: pc).", group=True),
+    "pc": Command("proxy_config", "app", "", hidden=True, group=True),
+    "render": Command("render_command", "render", "The xDS of files, offline."),
+    "exec": Command("exec", "exec_", "Run a command as a workload.", passes_through=True),
+    "run": Command("run", "run", "A program of yours joins the mesh.", passes_through=True),
+    "version": Command("version", "version", "What is installed."),
+}
 
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 
-# In the order of `lugsail --help`, each with its line there.
-app.command("up", short_help="Start the mesh.", epilog=up.EXAMPLES)(up.up)
-app.command("down", short_help="Stop the mesh.", epilog=down.EXAMPLES)(down.down)
-app.command("status", short_help="Workloads, sync state, memory.", epilog=status.EXAMPLES)(status.status)
-app.command("logs", short_help="The log of an app or its proxy.", epilog=logs.EXAMPLES)(logs.logs)
-app.command("apply", short_help="Create or update resources.", epilog=apply.EXAMPLES)(apply.apply)
-app.command("delete", short_help="Delete resources.", epilog=delete.EXAMPLES)(delete.delete)
-app.command("get", short_help="Show resources.", epilog=get.EXAMPLES)(get.get)
-app.command("validate", short_help="Check resources offline.", epilog=validate.EXAMPLES)(validate.validate)
-app.command("proxy-status", short_help="Who has which configuration (ps).", epilog=proxy_status.EXAMPLES)(
-    proxy_status.proxy_status
-)
-app.command("ps", hidden=True, epilog=proxy_status.EXAMPLES)(proxy_status.proxy_status)
-app.add_typer(proxy_config.app, name="proxy-config", short_help="What a proxy runs on (pc).")
-app.add_typer(proxy_config.app, name="pc", hidden=True)
-app.command("render", short_help="The xDS of files, offline.", epilog=render_command.EXAMPLES)(render_command.render)
-app.command("exec", short_help="Run a command as a workload.", epilog=exec.EXAMPLES, context_settings=PASS_THROUGH)(
-    exec.exec_
-)
-app.command("run", short_help="A program of yours joins the mesh.", epilog=run.EXAMPLES, context_settings=PASS_THROUGH)(
-    run.run
-)
-app.command("version", short_help="What is installed.", epilog=version.EXAMPLES)(version.version)
+
+def build_app(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
+    """The command with these subcommands; the modules of others are not imported."""
+    app = typer.Typer(
+        name="lugsail",
+        help="A service mesh on your machine: Istio's YAML in, real traffic through.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        callback=_nothing,
+    )
+    for name in names:
+        command = COMMANDS[name]
+        module = import_module(f"lugsail.cli.{command.module}")
+        if command.group:
+            app.add_typer(module.app, name=name, short_help=command.help, hidden=command.hidden)
+            continue
+        app.command(
+            name,
+            short_help=command.help,
+            hidden=command.hidden,
+            epilog=module.EXAMPLES,
+            context_settings=PASS_THROUGH if command.passes_through else {},
+        )(getattr(module, command.function))
+    return app
+
+
+def _nothing() -> None:
+    """A service mesh on your machine: Istio's YAML in, real traffic through."""  # keeps one subcommand a subcommand
+
+
+def _wanted(argv: list[str]) -> Iterable[str]:
+    """The subcommand alone where it is the first word, for speed; else (help, completion, a slip) all of them."""
+    completing = "_LUGSAIL_COMPLETE" in os.environ
+    return argv[:1] if argv and argv[0] in COMMANDS and not completing else COMMANDS
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; its exit code: 0, 1 failure, 64 usage, 65 data, or a run program's own."""
     try:
-        result = app(args=argv, prog_name="lugsail", standalone_mode=False)
+        words = sys.argv[1:] if argv is None else argv
+        result = build_app(_wanted(words))(args=words, prog_name="lugsail", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except typer.Abort:

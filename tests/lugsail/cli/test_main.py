@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lugsail.cli import main as module
-from lugsail.cli.main import app
+from lugsail.cli.main import build_app
 from tests.lugsail.cli.conftest import Cli
 
 COMMANDS = [
@@ -22,7 +22,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_each_command_has_help_with_an_example(command: list[str]) -> None:
-    result = CliRunner().invoke(app, [*command, "--help"])
+    result = CliRunner().invoke(build_app(), [*command, "--help"])
     assert result.exit_code == 0
     assert "Example" in result.output
     assert "lugsail" in result.output
@@ -78,7 +78,7 @@ def test_the_unexpected_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -
     def fail(*args: object, **more: object) -> None:
         raise ZeroDivisionError("no")
 
-    monkeypatch.setattr(module, "app", fail)
+    monkeypatch.setattr(module, "build_app", fail)
     done = cli("version")
     assert done.code == 1
     assert done.err == "lugsail: unexpected ZeroDivisionError: no (LUGSAIL_DEBUG=1 shows where)\n"
