@@ -21,8 +21,8 @@ OTHER_TIMEOUT_S = 2.5
 RATINGS_ERROR = "Ratings service is currently unavailable"
 
 TEXTS = {
-    "Reviewer1": "Fairies, an enchanted wood, two pairs of lovers and a man with a donkey's head: I laughed out loud.",
-    "Reviewer2": "Charming, if slow to start. Stay for the craftsmen's play in the last act; nothing is funnier.",
+    "Reviewer1": "Two masters, two servants, one face each: nobody gets the message meant for him. I laughed out loud.",
+    "Reviewer2": "Slow to start, like the storm it opens with. Stay for the last act, when both twins are in one room at last.",
 }
 
 
