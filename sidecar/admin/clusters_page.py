@@ -55,17 +55,25 @@ def _limits(limits: Thresholds) -> tuple[tuple[str, int], ...]:
 def _counters(host: Host) -> tuple[tuple[str, int], ...]:
     return (
         ("cx_connect_fail", host.connect_failures),
+        ("cx_total", host.connections_total),
         ("rq_error", host.requests_error),
         ("rq_success", host.requests_success),
+        ("rq_timeout", host.requests_timeout),
         ("rq_total", host.requests_total),
+    )
+
+
+def _gauges(host: Host) -> tuple[tuple[str, int], ...]:
+    return (
+        ("cx_active", host.active_connections),
+        ("rq_active", host.active_requests),
+        ("rq_pending_active", len(host.pool.pending) if host.pool is not None else 0),
     )
 
 
 def _host_lines(host: Host) -> Iterable[tuple[str, object]]:
     locality = host.locality
-    yield "cx_active", host.active_connections
-    yield "rq_active", host.active_requests
-    yield from _counters(host)
+    yield from sorted((*_counters(host), *_gauges(host)))
     yield "hostname", host.endpoint.hostname
     yield "health_flags", _health_flags(host)
     yield "weight", host.weight
@@ -74,6 +82,9 @@ def _host_lines(host: Host) -> Iterable[tuple[str, object]]:
     yield "sub_zone", locality.sub_zone if locality is not None else ""
     yield "canary", "false"
     yield "priority", host.priority
+    # Envoy keeps these only while outlier detection counts success rates, which Istio turns off.
+    yield "success_rate", -1
+    yield "local_origin_success_rate", -1
 
 
 def _health_flags(host: Host) -> str:
@@ -118,8 +129,8 @@ def _add_host(status: clusters_pb2.ClusterStatus, host: Host) -> None:
     for name, value in _counters(host):
         shown.stats.add(name=name, value=value)
     gauge = metrics_pb2.SimpleMetric.GAUGE
-    shown.stats.add(name="cx_active", value=host.active_connections, type=gauge)
-    shown.stats.add(name="rq_active", value=host.active_requests, type=gauge)
+    for name, value in _gauges(host):
+        shown.stats.add(name=name, value=value, type=gauge)
     shown.health_status.eds_health_status = _HEALTH[endpoint.health]
     shown.health_status.failed_outlier_check = host.ejected
     shown.health_status.failed_active_health_check = host.failed_health_check

@@ -7,8 +7,10 @@ the requests that pass.
 from __future__ import annotations
 
 import asyncio
+import copy
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from envoy.admin.v3 import config_dump_shared_pb2 as dump
@@ -16,6 +18,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from sidecar.admin.inline_resources import inline_endpoints, inline_routes, with_defaults
 from sidecar.admin.render import any_to_dict, to_dict
 from sidecar.xds.client import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 from sidecar.xds.resources import Accepted, Refused, ResourceSet
@@ -102,10 +105,16 @@ class ConfigDump:
                 "EndpointsConfigDump",
                 {
                     "static_endpoint_configs": [
-                        self._static("endpoint_config", ENDPOINT_TYPE, one["load_assignment"], one["name"])
+                        (one["name"], _inline_endpoints(copy.deepcopy(one["load_assignment"])))
                         for one in static.get("clusters", ())
                     ],
-                    "dynamic_endpoint_configs": [(name, _endpoints(held)) for name, held in endpoints.accepted.items()],
+                    "dynamic_endpoint_configs": chain(
+                        [(name, _endpoints(held)) for name, held in endpoints.accepted.items()],
+                        (
+                            (name, _inline_endpoints(found))
+                            for name, found in inline_endpoints(list(clusters.accepted.values()))
+                        ),
+                    ),
                 },
             )
         listeners = self._resources[LISTENER_TYPE]
@@ -127,10 +136,16 @@ class ConfigDump:
         yield (
             "RoutesConfigDump",
             {
-                "static_route_configs": [
-                    self._static("route_config", ROUTE_TYPE, config, config.get("name", ""))
-                    for config in _inline_routes(static.get("listeners", ()))
-                ],
+                "static_route_configs": chain(
+                    (
+                        (found.get("name", ""), _inline_route(found, updated_s))
+                        for found, updated_s in inline_routes(list(listeners.accepted.values()))
+                    ),
+                    [
+                        self._static("route_config", ROUTE_TYPE, config, config.get("name", ""))
+                        for config in _inline_routes(static.get("listeners", ()))
+                    ],
+                ),
                 "dynamic_route_configs": [
                     (name, _route(routes.accepted.get(name), routes.refused.get(name)))
                     for name in sorted(routes.accepted.keys() | routes.refused.keys())
@@ -183,7 +198,22 @@ def _cluster(held: Accepted | None, bad: Refused | None = None) -> MakeEntry:
 def _endpoints(held: Accepted) -> MakeEntry:
     entry = dump.EndpointsConfigDump.DynamicEndpointConfig(version_info=held.version)
     entry.last_updated.CopyFrom(_time(held.updated_s))
-    return _entry(entry, "endpoint_config", held.value)
+    make = _entry(entry, "endpoint_config", held.value)
+
+    def make_with_defaults() -> Entry:
+        shown = make()
+        with_defaults(shown["endpoint_config"])
+        return shown
+
+    return make_with_defaults
+
+
+def _inline_endpoints(found: Entry) -> MakeEntry:
+    return lambda: {"endpoint_config": {"@type": ENDPOINT_TYPE, **with_defaults(found)}}
+
+
+def _inline_route(found: Entry, updated_s: float) -> MakeEntry:
+    return lambda: {"route_config": {"@type": ROUTE_TYPE, **found}, "last_updated": _time_text(updated_s)}
 
 
 def _route(held: Accepted | None, bad: Refused | None) -> MakeEntry:
@@ -238,8 +268,8 @@ def _shown_error(state: dump.UpdateFailureState) -> Entry:
 
 def _inline_routes(listeners: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for listener in listeners:
-        for chain in listener["filter_chains"]:
-            for network_filter in chain["filters"]:
+        for one in listener["filter_chains"]:
+            for network_filter in one["filters"]:
                 if "route_config" in network_filter["typed_config"]:
                     yield network_filter["typed_config"]["route_config"]
 

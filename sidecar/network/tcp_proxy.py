@@ -133,6 +133,7 @@ class TcpConnection(RelaySide):
             info.endpoint = host.endpoint
             info.attempt_count += 1
             cluster.stats.cx_total.value += 1
+            host.connections_total += 1
             upstream = RelaySide(self, False)
             try:
                 await cluster.open(host, lambda: upstream)  # noqa: B023 (awaited in the same turn)

@@ -502,8 +502,10 @@ class RoutedStream:
             return
         self.cluster.stats.rq_timeout.value += 1
         self.info.response_flags |= flag.UPSTREAM_REQUEST_TIMEOUT
-        if self.upstream is not None and self.cluster.outlier is not None:
-            self.cluster.on_status(self.host, 504)
+        if self.upstream is not None:
+            self.host.requests_timeout += 1
+            if self.cluster.outlier is not None:
+                self.cluster.on_status(self.host, 504)
         self.cancel_upstream()
         if self.response_started:
             self.reset_downstream("response_timeout")
@@ -516,6 +518,7 @@ class RoutedStream:
             return
         stats = self.cluster.stats
         stats.rq_per_try_timeout.value += 1
+        self.host.requests_timeout += 1
         if self.cluster.outlier is not None:
             self.cluster.on_status(self.host, 504)
         self._abandon()

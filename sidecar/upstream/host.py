@@ -19,6 +19,7 @@ class Host:
         "active_requests",
         "address",
         "connect_failures",
+        "connections_total",
         "ejected",
         "endpoint",
         "failed_health_check",
@@ -30,6 +31,7 @@ class Host:
         "priority",
         "requests_error",
         "requests_success",
+        "requests_timeout",
         "requests_total",
         "weight",
     )
@@ -51,6 +53,8 @@ class Host:
         self.requests_total = 0
         self.requests_success = 0
         self.requests_error = 0
+        self.requests_timeout = 0
+        self.connections_total = 0
         self.connect_failures = 0
         #: The outlier detector's own record of this host, or None.
         self.outlier: Any = None

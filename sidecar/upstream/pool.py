@@ -199,6 +199,7 @@ class HostPool:
     def _connect(self) -> None:
         self.connecting += 1
         self.host.active_connections += 1
+        self.host.connections_total += 1
         stats = self.cluster.stats
         stats.cx_total.value += 1
         stats.cx_http1_total.value += 1

@@ -76,6 +76,8 @@ class Page:
         self.clusters.update_endpoints(Endpoints(cluster_name=REVIEWS, localities=(locality,)))
         first, second = self.clusters.clusters[REVIEWS].hosts
         first.requests_total = 5
+        first.requests_timeout = 1
+        first.connections_total = 2
         second.ejected = True
 
     async def get(self, path: str, where: tuple[str, int] = ADMIN, method: str = "GET") -> tuple[int, str]:
@@ -173,6 +175,10 @@ async def test_clusters_as_text(page: Page) -> None:
         "default_priority::max_connections::1",
         "high_priority::max_requests::1024",
         "10.0.0.1:9080::rq_total::5",
+        "10.0.0.1:9080::rq_timeout::1",
+        "10.0.0.1:9080::rq_pending_active::0",
+        "10.0.0.1:9080::cx_total::2",
+        "10.0.0.1:9080::success_rate::-1",
         "10.0.0.1:9080::weight::3",
         "10.0.0.1:9080::health_flags::healthy",
         "10.0.0.1:9080::zone::z",
