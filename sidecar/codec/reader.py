@@ -88,6 +88,8 @@ class Reader:
             or _TAB in data
             or len(data) > self.max_head_bytes
         )
+        if not in_body:
+            self._fragment_bytes += len(data)  # a head that ends in this read starts over at 0
         try:
             parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
@@ -106,7 +108,8 @@ class Reader:
             self._fragment_bytes += fed_bytes - (self.body_bytes - body_bytes if was_in_body else self.body_bytes)
             limit = self.max_head_bytes + 8 * self.body_bytes
         else:
-            self._fragment_bytes += 1 if was_in_body else fed_bytes
+            # Behind a message that ended in this read: how much of the read is the new head's, llhttp doesn't tell.
+            self._fragment_bytes = self._fragment_bytes or 1
             limit = self.max_head_bytes
         if self._fragment_bytes > limit or len(self.headers or ()) > self.max_headers:
             self.parser = None

@@ -39,6 +39,7 @@ class ServerConnection(RequestReader, asyncio.Protocol):
     """
 
     __slots__ = (
+        "_broken",
         "_head_deadline",
         "_held",
         "_idle",
@@ -72,6 +73,7 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         self.local_address = ""
         self.remote_address = ""
         self.original_destination: tuple[str, int] | None = None
+        self._broken: MalformedMessage | None = None  # refused once what came before it is answered
         self._queue: deque[Stream] = deque()
         self._reading: Stream | None = None
         self._requests = 0
@@ -203,9 +205,16 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         self.manager.stats.cx_protocol_error.value += 1
         if error.status == 431:
             self.manager.stats.rq_too_large.value += 1
+        self.parser = None
         reading = self._reading
         if self.current is not None and self.current is not reading:
-            self.draining = True  # the answers before this one still go out; the bad request closes behind them
+            if reading is not None:
+                self._reading = None
+                self._queue.pop()  # it came last
+                self.manager.stats.rq_active.value -= 1
+            self._broken = error
+            self.hold(True)
+            self.work()
             return
         if reading is not None:
             reading.stop_waiting()
@@ -213,6 +222,9 @@ class ServerConnection(RequestReader, asyncio.Protocol):
             body = REFUSALS.get(error.status, b"Bad Request")
             reading.reply(LocalReply(error.status, body, error.details, flag.DOWNSTREAM_PROTOCOL_ERROR))
             return
+        self._refuse_and_close(error)
+
+    def _refuse_and_close(self, error: MalformedMessage) -> None:
         self.manager.refuse(self, error, REFUSALS.get(error.status, b"Bad Request"))
         self.current = None
         self.finish_closing()
@@ -261,6 +273,9 @@ class ServerConnection(RequestReader, asyncio.Protocol):
             return
         self.current = None
         if self._held:
+            if self._broken is not None:
+                self._refuse_and_close(self._broken)
+                return
             self.hold(False)
         if self.draining:
             self.finish_closing()
@@ -290,7 +305,7 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         """Stop or go on reading from the client."""
         if hold == self._held or self.transport.is_closing():
             return
-        if not hold and self._queue:
+        if not hold and (self._queue or self._broken is not None):
             return
         self._held = hold
         if hold:
@@ -317,7 +332,7 @@ class ServerConnection(RequestReader, asyncio.Protocol):
 
     def send_refusal(self, headers: ResponseHeaders, body: bytes) -> None:
         """The answer to something that was no request."""
-        self.transport.write(encode_response(headers) + body)
+        self.transport.write(encode_response(headers, body))
 
     def tunnel(self, stream: Stream, upstream: UpstreamConnection, head: bytes, rest: bytes) -> None:
         """After 101: bytes go both ways until either side closes; then the request ends."""

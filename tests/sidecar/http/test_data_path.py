@@ -220,6 +220,44 @@ async def test_endpoint_update_keeps_hosts_that_stay(lab: Lab) -> None:
     assert b"hello" in await ask(address)
 
 
+async def test_garbage_behind_requests_does_not_keep_them_from_their_answers(lab: Lab) -> None:
+    """Nor does a bad body of the last of them: what came whole is answered, then the rest is refused."""
+    lab.cluster(await lab.upstream(hello))
+    lab.routes.update(routes())
+    address = await lab.listen()
+    good = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    bad_body = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+    for bad in (b"nonsense\r\n\r\n", bad_body):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(good * 3 + bad)
+        async with asyncio.timeout(5):
+            answer = await reader.read(-1)
+        assert answer.count(b"HTTP/1.1 200 OK") == 3
+        assert answer.count(b"HTTP/1.1 400") == 1
+        assert answer.endswith(b"Bad Request")
+        writer.close()
+    await until(lambda: lab.counter("http.main.downstream_cx_active") == 0)
+    assert lab.counter("http.main.downstream_rq_active") == 0
+
+
+async def test_many_pipelined_requests_are_not_taken_for_a_large_head(lab: Lab) -> None:
+    lab.cluster(await lab.upstream(hello))
+    lab.routes.update(routes())
+    reader, writer = await asyncio.open_connection(*await lab.listen())
+    one = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    count = 4 * 60 * 1024 // len(one)
+    writer.write(one * count + one[:10])
+    seen = 0
+    async with asyncio.timeout(10):
+        while seen < count:
+            assert b"200 OK" in await read_head(reader)
+            await reader.readexactly(5)
+            seen += 1
+    writer.write(one[10:])
+    assert b"200 OK" in await read_head(reader)
+    writer.close()
+
+
 async def test_idle_connection_closed_by_the_host_costs_no_request(lab: Lab) -> None:
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)

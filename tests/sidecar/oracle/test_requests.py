@@ -125,6 +125,8 @@ CASES = [
     Case("chunked-request", (get("/", CHUNKED, "POST") + b"3\r\nabc\r\n0\r\n\r\n",)),
     Case("pipelined", (get("/one") + get("/two"),)),
     Case("pipelined-local", (get("/direct") + get("/two") + get("/direct"),)),
+    Case("pipelined-then-garbage", (get("/one") + get("/two") + b"nonsense\r\n\r\n",)),
+    Case("pipelined-then-bad-head", (get("/one") + get("/two", b"Content-Length: x\r\n"),)),
     Case("two-in-turn", (get("/one"), get("/two"))),
     Case("connection-close", (get("/", b"Connection: close\r\n"),)),
     Case("connection-keep-alive", (get("/", b"Connection: keep-alive\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\n"),)),
