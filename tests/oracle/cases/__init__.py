@@ -1,0 +1,1 @@
+"""The table, a file for each family of features."""
