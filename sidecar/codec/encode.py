@@ -26,17 +26,16 @@ def number(value: int) -> bytes:
 def encode_request(headers: RequestHeaders) -> bytes:
     """A request head with its empty line; the framing headers are those in `headers`."""
     lines = _CRLF.join(map(_COLON.join, headers.items() if headers.multi is None else headers.lines()))
-    if not lines:
-        return b"%b %b HTTP/1.1\r\nhost: %b\r\n\r\n" % (headers.method, headers.path, headers.authority)
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b\r\n\r\n" % (headers.method, headers.path, headers.authority, lines)
+    end = b"\r\n\r\n" if lines else _CRLF
+    host = b" HTTP/1.1\r\nhost: "
+    return b"".join((headers.method, b" ", headers.path, host, headers.authority, _CRLF, lines, end))
 
 
-def encode_response(headers: ResponseHeaders) -> bytes:
-    """A response head with its empty line; the framing headers are those in `headers`."""
+def encode_response(headers: ResponseHeaders, body: bytes = b"") -> bytes:
+    """A response head with its empty line, and what follows it; the framing headers are those in `headers`."""
     lines = _CRLF.join(map(_COLON.join, headers.items() if headers.multi is None else headers.lines()))
-    if not lines:
-        return b"%b\r\n" % status_line(headers.status)
-    return b"%b%b\r\n\r\n" % (_STATUS_LINES.get(headers.status) or status_line(headers.status), lines)
+    start = _STATUS_LINES.get(headers.status) or status_line(headers.status)
+    return b"".join((start, lines, b"\r\n\r\n" if lines else _CRLF, body))
 
 
 def status_line(status: int) -> bytes:

@@ -24,6 +24,7 @@ _REQUEST_LINE = re.compile(rb"(GET|POST|PUT|DELETE|HEAD|OPTIONS|PATCH) (/[!-\"$-
 #: Final responses that have a body as Content-Length says: not 1xx, 204 and 304.
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 (20[0-35-9]|2[1-9]\d|30[0-35-9]|3[1-9]\d|[45]\d\d) [ -~]*").fullmatch
 
+_VISIBLE = bytes(range(0x21, 0x7F))
 #: Names whose lines differ in every message, or are secret.
 _NOT_KEPT = frozenset(
     (
@@ -61,6 +62,9 @@ class _FieldLines(dict[bytes, tuple[bytes, bytes]]):
         self._framing = framing
 
     def __missing__(self, line: bytes) -> tuple[bytes, bytes]:
+        name, _, value = line.partition(b": ")
+        if name in _NOT_KEPT and value and not value.translate(None, _VISIBLE):
+            return name, value  # the usual form of the lines that are new each time
         match = _FIELD(line)
         if match is None:
             raise _NotPlain

@@ -1,12 +1,16 @@
-"""x-request-id values: UUIDs of version 4, made many at a time: reading randomness costs more than an id."""
+"""x-request-id values: UUIDs of version 4, made many at a time: one by one they cost as much as matching a route."""
 
 from __future__ import annotations
 
 import os
 
 _IDS_PER_READ = 256
+_DIGITS = 32
+_LENGTH = 36
+_DASHES = (8, 13, 18, 23)
+_VERSION_AT, _VARIANT_AT = 14, 19
 #: RFC 4122 4.1.1: the two high bits of this digit are 10.
-_VARIANT = ("8", "9", "a", "b")
+_VARIANT = bytes.maketrans(b"0123456789abcdef", b"89ab" * 4)
 
 
 class RequestIds:
@@ -20,12 +24,19 @@ class RequestIds:
     def next(self) -> bytes:
         """A fresh id."""
         if not self.ready:
-            random = os.urandom(16 * _IDS_PER_READ).hex()
-            self.ready = [_format(random[at : at + 32]) for at in range(0, len(random), 32)]
+            self.ready = _make(os.urandom(_DIGITS // 2 * _IDS_PER_READ).hex().encode(), _IDS_PER_READ)
         return self.ready.pop()
 
 
-def _format(digits: str) -> bytes:
-    variant = _VARIANT[int(digits[16], 16) & 3]
-    text = f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
-    return text.encode()
+def _make(digits: bytes, count: int) -> list[bytes]:
+    """`count` ids out of 32 random hex digits each: all ids at once, position by position."""
+    text = bytearray(_LENGTH * count)
+    positions = [at for at in range(_LENGTH) if at not in _DASHES]
+    for digit, at in enumerate(positions):
+        text[at::_LENGTH] = digits[digit::_DIGITS]
+    for at in _DASHES:
+        text[at::_LENGTH] = b"-" * count
+    text[_VERSION_AT::_LENGTH] = b"4" * count
+    text[_VARIANT_AT::_LENGTH] = text[_VARIANT_AT::_LENGTH].translate(_VARIANT)
+    made = bytes(text)
+    return [made[at : at + _LENGTH] for at in range(0, len(made), _LENGTH)]

@@ -228,13 +228,13 @@ class Stream(RoutedStream):
                         body = encode_chunk(body)
                     if end:
                         body += encode_last_chunk(trailers)
-                    connection.transport.write(encode_response(headers) + body)
+                    connection.transport.write(encode_response(headers, body))
                     if end:
                         self.finish()
                     return
             if body:
                 info.bytes_sent += len(body)
-                connection.transport.write(encode_response(headers) + body)
+                connection.transport.write(encode_response(headers, body))
             else:
                 connection.transport.write(encode_response(headers))
         if end:
