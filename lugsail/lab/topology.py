@@ -93,10 +93,10 @@ def read_topology(path: Path) -> tuple[Workload, ...]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BadTopology(f"Cannot read the topology {path}: {error.strerror}.") from error
-    try:
-        data = yaml.safe_load(text)
     except UnicodeDecodeError as error:
         raise BadTopology(f"The topology {path} is not UTF-8 text: expected a compose file.") from error
+    try:
+        data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise BadTopology(f"The topology {path} is not YAML: {error}") from error
     return parse_topology(data, str(path))
@@ -163,7 +163,12 @@ def _command(value: Any, where: str) -> tuple[str, ...] | None:
         value = shlex.split(value)
     if not isinstance(value, list) or not value:
         raise BadTopology(f"{where}: expected a list of words, as in [python, -m, bookinfo.reviews].")
-    return tuple(str(word) for word in value)
+    return tuple(_unescaped(str(word)) for word in value)
+
+
+def _unescaped(text: str) -> str:
+    """Compose writes `$$` for a `$` that is the program's own; its other interpolation is not done here."""
+    return text.replace("$$", "$")
 
 
 def _string_map(value: Any, where: str) -> dict[str, str]:
@@ -172,9 +177,9 @@ def _string_map(value: Any, where: str) -> dict[str, str]:
         return {}
     if isinstance(value, list):
         pairs = [str(item).partition("=") for item in value]
-        return {key: text for key, _, text in pairs}
+        return {key: _unescaped(text) for key, _, text in pairs}
     if isinstance(value, dict):
-        return {str(key): _scalar(item) for key, item in value.items()}
+        return {str(key): _unescaped(_scalar(item)) for key, item in value.items()}
     raise BadTopology(f"{where}: expected a mapping or a list of KEY=VALUE, found {type(value).__name__}.")
 
 

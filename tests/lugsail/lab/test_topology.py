@@ -87,3 +87,16 @@ def test_files(tmp_path: Path) -> None:
 def test_the_shipped_topology() -> None:
     names = [workload.name for workload in read_topology(shipped("compose/app.yaml"))]
     assert {"productpage-v1", "details-v1", "ratings-v1", "reviews-v1", "reviews-v2", "reviews-v3"} <= set(names)
+
+
+def test_a_doubled_dollar_is_the_programs_own() -> None:
+    spec = {"command": ["sh", "-c", "serve $$PORT"], "environment": ["A=$$B"], "labels": {"app": "a"}}
+    (workload,) = parse_topology({"services": {"a-v1": spec}}, "app.yaml")
+    assert workload.command == ("sh", "-c", "serve $PORT")
+    assert workload.environment == {"A": "$B"}
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "app.yaml").write_bytes(b"\x7fELF\xd0\x00")
+    with pytest.raises(BadTopology, match="is not UTF-8 text"):
+        read_topology(tmp_path / "app.yaml")
