@@ -15,7 +15,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from sidecar.compiler.ignored import IGNORED_HTTP_FILTERS, check
 from sidecar.config.protos import unpack
 from sidecar.config.rejected import At
-from sidecar.filters.base import DISABLED, FilterKind, HttpFilter
+from sidecar.filters.base import DISABLED, FilterKind, HttpFilter, Layered
 from sidecar.filters.cors import CORS
 from sidecar.filters.fault import FAULT
 
@@ -81,6 +81,16 @@ def compile_route_filters(settings: Mapping[str, AnyMessage], at: At) -> dict[st
         elif not optional:
             place.reject(f"settings of type {kind_name or 'none'} belong to no filter known to this proxy")
     return compiled
+
+
+def layer_route_filters(upper: Mapping[str, object], own: Mapping[str, object]) -> Mapping[str, object]:
+    """What counts on a level whose settings are `own`, below a level where `upper` counts."""
+    layered = {**upper, **own}
+    for name, setting in own.items():
+        above = upper.get(name)
+        if isinstance(setting, Layered) and isinstance(above, type(setting)):
+            layered[name] = setting.over(above)
+    return layered
 
 
 def _type_name(packed: AnyMessage) -> str:

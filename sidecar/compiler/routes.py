@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 from sidecar.compiler.header_mutations import request_mutations, response_mutations
-from sidecar.compiler.http_filters import compile_route_filters
+from sidecar.compiler.http_filters import compile_route_filters, layer_route_filters
 from sidecar.compiler.ignored import check
 from sidecar.compiler.istio_metadata import resource_of
 from sidecar.compiler.route_action import (
@@ -88,7 +88,7 @@ class _Level:
         self.request: HeaderMutations = self._join(request_mutations(message, at), upper.request if upper else ())
         self.response: HeaderMutations = self._join(response_mutations(message, at), upper.response if upper else ())
         own = compile_route_filters(message.typed_per_filter_config, at)
-        self.filters: Mapping[str, object] = {**upper.filters, **own} if upper else own
+        self.filters: Mapping[str, object] = layer_route_filters(upper.filters, own) if upper else own
 
     def _join(self, own: HeaderMutations, upper: HeaderMutations) -> HeaderMutations:
         """Envoy applies the most specific level first, or last with most_specific_header_mutations_wins."""

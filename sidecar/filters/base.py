@@ -98,6 +98,16 @@ class _Disabled:
 DISABLED: Final = _Disabled()
 
 
+class Layered:
+    """A per-route setting that leaves to the levels above it (virtual host, route configuration) what it lacks."""
+
+    __slots__ = ()
+
+    def over(self, upper: Any) -> object:
+        """This setting, completed with `upper`, the setting of the same filter that counts one level above."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterKind:
     """What the compiler needs of a kind of filter: its messages, and how to read them. Both readers raise Rejected.

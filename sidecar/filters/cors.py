@@ -1,6 +1,7 @@
 """envoy.filters.http.cors: answers preflight requests, and tells browsers which origins may read the other answers.
 
-The policy is the route's, else its virtual host's, else its route configuration's (the most specific one alone).
+Each field of the policy is the route's, else its virtual host's, else its route configuration's; only the share of
+requests it acts on is the most specific policy's alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from envoy.extensions.filters.http.cors.v3.cors_pb2 import Cors, CorsPolicy
 
 from sidecar.config.protos import reject_unhandled, runtime_fraction, string_match, wrapped
 from sidecar.config.rejected import At
-from sidecar.filters.base import DISABLED, FilterKind, FilterStream, HttpFilter, LocalReply
+from sidecar.filters.base import DISABLED, FilterKind, FilterStream, HttpFilter, Layered, LocalReply
 from sidecar.filters.predicates import ValuePredicate, value_predicate
 
 _FIELDS = (
@@ -40,22 +41,43 @@ _REQUEST_NETWORK = b"access-control-request-private-network"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CorsSettings:
-    """CorsPolicy, compiled. `enabled` is the share in [0, 1] of requests it acts on; empty texts send no header."""
+class CorsSettings(Layered):
+    """CorsPolicy, compiled. `enabled` is the share in [0, 1] of requests it acts on; empty texts send no header.
+
+    None is not said: no credentials, no private networks, and preflight requests that do not match are passed on.
+    """
 
     origins: tuple[ValuePredicate, ...] = ()
     methods: bytes = b""
     headers: bytes = b""
     expose: bytes = b""
     max_age: bytes = b""
-    credentials: bool = False
-    private_network: bool = False
-    forward_unmatched: bool = True
+    credentials: bool | None = None
+    private_network: bool | None = None
+    forward_unmatched: bool | None = None
     enabled: float = 1.0
+
+    def over(self, upper: CorsSettings) -> CorsSettings:
+        """Field by field, as Envoy's filter asks the policies of a route from the most specific one up."""
+        return CorsSettings(
+            origins=self.origins or upper.origins,
+            methods=self.methods or upper.methods,
+            headers=self.headers or upper.headers,
+            expose=self.expose or upper.expose,
+            max_age=self.max_age or upper.max_age,
+            credentials=_said(self.credentials, upper.credentials),
+            private_network=_said(self.private_network, upper.private_network),
+            forward_unmatched=_said(self.forward_unmatched, upper.forward_unmatched),
+            enabled=self.enabled,
+        )
 
     def allows(self, origin: bytes) -> bool:
         """Whether a page of this origin may read answers; an origin matcher that takes `*` takes all."""
         return any(test(b"*") or test(origin) for test in self.origins)
+
+
+def _said(own: bool | None, upper: bool | None) -> bool | None:
+    return upper if own is None else own
 
 
 class CorsFilter(HttpFilter):
@@ -88,7 +110,7 @@ class CorsFilter(HttpFilter):
             stream.filter_state[self.name] = origin
         if request.method != b"OPTIONS" or not request.get(_REQUEST_METHOD):
             return None
-        if not allowed and policy.forward_unmatched:
+        if not allowed and policy.forward_unmatched is not False:
             return None
         return LocalReply(200, b"", "cors_response", 0, _preflight(policy, stream, origin if allowed else None))
 
@@ -143,9 +165,9 @@ def _read(message: Any, at: At) -> CorsSettings:
         headers=message.allow_headers.encode(),
         expose=message.expose_headers.encode(),
         max_age=message.max_age.encode(),
-        credentials=wrapped(message, "allow_credentials", False),
-        private_network=wrapped(message, "allow_private_network_access", False),
-        forward_unmatched=wrapped(message, "forward_not_matching_preflights", True),
+        credentials=wrapped(message, "allow_credentials", None),
+        private_network=wrapped(message, "allow_private_network_access", None),
+        forward_unmatched=wrapped(message, "forward_not_matching_preflights", None),
         enabled=runtime_fraction(message.filter_enabled) if message.HasField("filter_enabled") else 1.0,
     )
 

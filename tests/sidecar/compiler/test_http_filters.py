@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import envoy.extensions.filters.http.grpc_stats.v3.config_pb2  # noqa: F401 - so that YAML may name its type
 import pytest
+from envoy.extensions.filters.http.cors.v3.cors_pb2 import CorsPolicy
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
 )
 
-from sidecar.compiler.http_filters import FILTERS, compile_chain
+from sidecar.compiler.http_filters import FILTERS, compile_chain, layer_route_filters
 from sidecar.config.rejected import At, Rejected
-from sidecar.filters.cors import CorsFilter
+from sidecar.filters.base import DISABLED
+from sidecar.filters.cors import CORS as CORS_KIND
+from sidecar.filters.cors import CorsFilter, CorsSettings
 from sidecar.filters.fault import FaultFilter
 from tests.sidecar.compiler.protos import CORS, FAULT, ROUTER, STRANGER, proto
 
@@ -63,3 +66,17 @@ def test_refuses(filters: list[str], path: str, reason: str) -> None:
 def test_every_kind_is_told_by_its_messages() -> None:
     assert len({kind.config for kind in FILTERS}) == len(FILTERS)
     assert all((kind.route_config is None) == (kind.route is None) for kind in FILTERS)
+
+
+def test_settings_that_can_be_are_completed_by_the_level_above() -> None:
+    assert CORS_KIND.route is not None
+    at = At("r")
+    upper = CORS_KIND.route(proto(CorsPolicy, "{max_age: '5'}"), at)
+    own = CORS_KIND.route(proto(CorsPolicy, "{allow_methods: GET}"), at)
+    layered = layer_route_filters({"cors": upper, "other": 1, "off": upper}, {"cors": own, "off": DISABLED})
+    found = layered["cors"]
+    assert isinstance(found, CorsSettings)
+    assert (found.max_age, found.methods) == (b"5", b"GET")
+    assert layered["other"] == 1
+    assert layered["off"] is DISABLED
+    assert layer_route_filters({"off": DISABLED}, {"off": own})["off"] is own

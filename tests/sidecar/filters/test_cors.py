@@ -155,3 +155,31 @@ def test_refuses_a_broken_origin() -> None:
     with pytest.raises(Rejected, match="invalid regex") as caught:
         policy("allow_origin_string_match: [{exact: a}, {safe_regex: {regex: '('}}]")
     assert caught.value.path == "allow_origin_string_match[1].safe_regex.regex"
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("{}", {}),
+        ("{allow_origin_string_match: [{exact: 'http://b'}]}", {b"access-control-allow-origin": None}),
+        ("{allow_credentials: false}", {b"access-control-allow-credentials": None}),
+        ("{max_age: '5'}", {b"access-control-max-age": b"5"}),
+    ],
+)
+def test_what_a_route_does_not_say_its_virtual_host_does(text: str, changed: dict[bytes, bytes | None]) -> None:
+    one = stream(b"http://a", b"OPTIONS", FULL + "forward_not_matching_preflights: false")
+    whole, _ = run(one)
+    upper = one.route_config(NAME)
+    layered, _ = run(FakeStream(one.request, {NAME: policy(text).over(upper)}))
+    assert isinstance(whole, LocalReply)
+    assert isinstance(layered, LocalReply)
+    expected = {**dict(whole.headers), **changed}
+    if changed.get(b"access-control-allow-origin", b"") is None:
+        del expected[b"access-control-expose-headers"]
+    assert dict(layered.headers) == {name: value for name, value in expected.items() if value is not None}
+
+
+def test_the_share_is_the_most_specific_policys_alone() -> None:
+    half = policy("{filter_enabled: {default_value: {numerator: 50}}}")
+    assert half.over(policy("{}")).enabled == 0.5
+    assert policy("{}").over(half).enabled == 1.0
