@@ -22,7 +22,7 @@ RATINGS_ERROR = "Ratings service is currently unavailable"
 
 TEXTS = {
     "Reviewer1": "Two masters, two servants, one face each: nobody gets the message meant for him. I laughed out loud.",
-    "Reviewer2": "Slow to start, like the storm it opens with. Stay for the last act, when both twins are in one room at last.",
+    "Reviewer2": "Slow to start, but stay for the last act, when both twins stand in one room at last.",
 }
 
 
