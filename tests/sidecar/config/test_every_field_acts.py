@@ -34,7 +34,6 @@ UNREAD = {
 #: Fields whose name several classes share → the module that reads it.
 WHERE = {
     "AccessLog.path": "listener/manager.py",
-    "Cluster.buffer_limit_bytes": "upstream/connection.py",
     "Cluster.endpoints": "upstream/cluster_manager.py",
     "Cluster.http": "upstream/pool.py",
     "Cluster.name": "upstream/cluster.py",
