@@ -50,28 +50,38 @@ def _matches_everything(match: Any) -> bool:
 
 def _warn_covered_prefixes(place: Place, rules: Sequence[HTTPRoute]) -> None:
     """`/a` before `/ab`, with all else equal."""
-    earlier: list[tuple[int, str, str]] = []
+    earlier: dict[str, _Prefixes] = {}  # the other conditions → prefixes beside them
     for index, rule in enumerate(rules):
-        own: list[tuple[int, str, str]] = []
+        own: list[tuple[str, str]] = []
         for match_index, match in enumerate(rule.match):
             prefix = match.uri.prefix if match.uri is not None else None
             if not prefix or prefix == "/":
                 continue
             rest = _without_uri(match)
-            cover = next(
-                (
-                    (at, text)
-                    for at, text, other in earlier
-                    if other == rest and prefix != text and prefix.startswith(text)
-                ),
-                None,
-            )
+            cover = earlier[rest].covering(prefix) if rest in earlier else None
             if cover is not None:
                 here = place / index / "match" / match_index
                 earlier_rule = _shown(place, rules, cover[0])
                 here.warn(f"is never used: prefix {cover[1]} of {earlier_rule} covers it", "move it up")
-            own.append((index, prefix, rest))
-        earlier += own
+            own.append((rest, prefix))
+        for rest, prefix in own:
+            earlier.setdefault(rest, _Prefixes()).add(index, prefix)
+
+
+class _Prefixes:
+    """Prefixes by their length: a rule with thousands is checked in as many look-ups, not in their square."""
+
+    def __init__(self) -> None:
+        self._by_length: dict[int, dict[str, tuple[int, str]]] = {}
+
+    def add(self, index: int, prefix: str) -> None:
+        """A prefix of the rule with this index; the first rule that has it counts."""
+        self._by_length.setdefault(len(prefix), {}).setdefault(prefix, (index, prefix))
+
+    def covering(self, prefix: str) -> tuple[int, str] | None:
+        """(index of the rule, its prefix) of the first rule with a shorter prefix that begins this one."""
+        shorter = (known.get(prefix[:length]) for length, known in self._by_length.items() if length < len(prefix))
+        return min((found for found in shorter if found is not None), key=lambda found: found[0], default=None)
 
 
 def _without_uri(match: HTTPMatchRequest) -> str:

@@ -54,3 +54,11 @@ def test_tcp_and_tls_rules_too() -> None:
     assert len(warning_texts("VirtualService", f"hosts: [a]\ntcp: [{{{TO}}}, {{{TO}}}]")) == 1
     match = "match: [{sniHosts: [a]}]"
     assert len(warning_texts("VirtualService", f"hosts: [a]\ntls: [{{{match}, {TO}}}, {{{match}, {TO}}}]")) == 2
+
+
+def test_the_first_of_several_prefixes_is_named() -> None:
+    rules = [f"match: [{{uri: {{prefix: {prefix}}}}}]" for prefix in ("/abc", "/ab", "/abcd", "/x", "/a", "/abcde")]
+    assert warned(*rules) == [
+        "[2].match[0]: is never used: prefix /abc of spec.http[0] covers it; move it up",
+        "[5].match[0]: is never used: prefix /abc of spec.http[0] covers it; move it up",
+    ]
