@@ -89,7 +89,8 @@ class _RequestLines(dict[bytes, tuple[bytes, bytes]]):
         match = _REQUEST_LINE(line)
         if match is None:
             raise _NotPlain
-        found = match.groups()
+        method, path = match.groups()
+        found = (method, path)
         if b"?" not in line and len(line) <= _MAX_LINE_BYTES:
             if len(self) >= _MAX_LINES:
                 self.clear()

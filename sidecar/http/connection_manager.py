@@ -42,13 +42,13 @@ class HttpManager:
     """See the module. Attributes that the hot path reads are unpacked from `config` once."""
 
     __slots__ = (
-        "_date",
-        "_date_second",
+        "_date_until_ns",
         "_ended",
         "_filters_of",
         "_flush_deadline",
         "_generate_id",
         "_ids",
+        "_limits_time",
         "_logs",
         "_normalizes",
         "_recorders",
@@ -56,6 +56,7 @@ class HttpManager:
         "clusters",
         "config",
         "connections",
+        "date",
         "decorate_response",
         "idle_ns",
         "overwrite_server",
@@ -94,13 +95,14 @@ class HttpManager:
         self._generate_id = config.generate_request_id
         self._ids = RequestIds()
         self._normalizes = config.normalize_path or config.merge_slashes or config.escaped_slashes != "keep"
+        self._limits_time = bool(config.request_timeout_ms or config.max_stream_duration_ms)
         self._recorders = tuple(recorders)
         self._logs = tuple(logs)
         self._filters_of: dict[Route, tuple[HttpFilter, ...]] = {}
         self._ended: list[Stream] = []
         self._flush_deadline = clusters.wheel.deadline(self.flush)
-        self._date = b""
-        self._date_second = 0
+        self.date = b""
+        self._date_until_ns = 0
 
     # ---- connections
 
@@ -171,11 +173,16 @@ class HttpManager:
         route = table.match(request, random()) if table is not None else None
         stream.route = route
         stream.info.route = route
-        timeout_ms = config.stream_idle_timeout_ms
-        if route is not None and route.action is not None and route.action.idle_timeout_ms is not None:
-            timeout_ms = route.action.idle_timeout_ms
+        timeout_ms, limited = config.stream_idle_timeout_ms, self._limits_time
+        if route is not None and (action := route.action) is not None:
+            if action.idle_timeout_ms is not None:
+                timeout_ms = action.idle_timeout_ms
+            if action.max_stream_duration_ms is not None:
+                limited = True
         if timeout_ms:
             stream.arm_idle(timeout_ms)
+        if limited:
+            self._limit_time(stream)
         if stream.connection.last_request:
             stream.close = True
         if stream.upgrade_refused:
@@ -186,6 +193,17 @@ class HttpManager:
             stream.run_filters(filters)
         else:
             stream.forward()
+
+    def _limit_time(self, stream: Stream) -> None:
+        """Bounds on the request: until it is in (request_timeout), and until all is over (max_stream_duration)."""
+        duration_ms = self.config.max_stream_duration_ms
+        route = stream.route
+        if route is not None and route.action is not None and route.action.max_stream_duration_ms is not None:
+            duration_ms = route.action.max_stream_duration_ms
+        if duration_ms:
+            stream.limit(duration_ms, stream.on_duration_timeout)
+        if self.config.request_timeout_ms and not stream.request_complete:
+            stream.limit(self.config.request_timeout_ms, stream.on_upload_timeout)
 
     def _route_filters(self, route: Route | None) -> tuple[HttpFilter, ...]:
         """The filters that have something to do on this route; found once per route."""
@@ -211,7 +229,7 @@ class HttpManager:
             elif kind != b"h2c":
                 stream.upgrade_refused = True
         stream.upgrading = upgrading
-        stream.client_settings = treat_special(request, self.config, upgrading)
+        treat_special(request, self.config, upgrading)
         expect = request.get(b"expect")
         if expect is not None and not self.config.proxy_100_continue and expect.lower() == b"100-continue":
             request.remove(b"expect")
@@ -317,7 +335,7 @@ class HttpManager:
         headers = ResponseHeaders(error.status)
         headers[b"content-length"] = b"%d" % len(body)
         headers[b"content-type"] = b"text/plain"
-        headers[b"date"] = self.date()
+        headers[b"date"] = self.date_at(info.start_ns)
         headers[b"server"] = self.server_name
         headers[b"connection"] = b"close"
         info.response_headers = headers
@@ -327,10 +345,10 @@ class HttpManager:
         self.stats.rq_total.value += 1
         self._record([info])
 
-    def date(self) -> bytes:
-        """The Date header (RFC 9110 5.6.7), made once a second."""
-        second = int(time())
-        if second != self._date_second:
-            self._date_second = second
-            self._date = strftime("%a, %d %b %Y %H:%M:%S GMT", gmtime(second)).encode()
-        return self._date
+    def date_at(self, now_ns: int) -> bytes:
+        """The Date header (RFC 9110 5.6.7), made once a second; `now_ns` is monotonic."""
+        if now_ns >= self._date_until_ns:
+            now_s = time()
+            self._date_until_ns = now_ns + int((1 - now_s % 1) * 1e9)
+            self.date = strftime("%a, %d %b %Y %H:%M:%S GMT", gmtime(now_s)).encode()
+        return self.date

@@ -58,11 +58,12 @@ SPECIAL = frozenset(
 #: Response headers that end at this hop.
 SPECIAL_RESPONSE = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"upgrade"))
 
-_CLIENT_SETTINGS = _INTERNAL_ONLY - {b"x-envoy-force-trace", b"x-envoy-ip-tags", b"x-envoy-expected-rq-timeout-ms"}
 
+def treat_special(headers: RequestHeaders, config: HttpConnectionManager, upgrading: bool) -> None:
+    """Hop-by-hop headers go, and those that only internal clients may set: no address counts as internal.
 
-def treat_special(headers: RequestHeaders, config: HttpConnectionManager, upgrading: bool) -> bool:
-    """Hop-by-hop headers go, untrusted ones too. Answers whether an internal client's settings are left to honour."""
+    (Envoy the same, since `explicit_internal_address_config`; the compiler leaves internal_address_config aside.)
+    """
     connection = headers.remove(b"connection")
     if connection is not None and not upgrading:
         _drop_named(headers, connection)
@@ -81,7 +82,6 @@ def treat_special(headers: RequestHeaders, config: HttpConnectionManager, upgrad
         headers.remove(b"x-forwarded-client-cert")
     for name in _INTERNAL_ONLY:
         headers.remove(name)
-    return False
 
 
 def _drop_named(headers: RequestHeaders, connection: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic_ns, time
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ class Stream(RoutedStream):
     __slots__ = (
         "_chunked_response",
         "_filters",
+        "_limits",
         "_next_filter",
         "_pause",
         "close",
@@ -71,6 +73,7 @@ class Stream(RoutedStream):
         self._filters: tuple[HttpFilter, ...] = ()
         self._next_filter = 0
         self._pause: Deadline | None = None
+        self._limits: list[Deadline] | None = None
         # The routed half, set here since a call for it would be made for every request.
         self.route = None
         self.upstream = None
@@ -81,7 +84,6 @@ class Stream(RoutedStream):
         self.filter_state = None
         self.tried = None
         self.replayable = True
-        self.client_settings = False
         self.complete_ns = 0
         self._backoff = None
         self._waiting = None
@@ -151,9 +153,24 @@ class Stream(RoutedStream):
         if self.response_started:
             self.reset_downstream(reply.details)
             return
+        route = self.route
+        if not info.upstream_cluster and route is not None and route.action is not None:
+            cluster = self.clusters.active.get(route.action.cluster)
+            if cluster is not None:  # answered before the router saw it; logs name the cluster all the same
+                info.upstream_cluster = route.action.cluster
+                info.cluster = cluster.config
         headers = ResponseHeaders(reply.status)
+        self.response = headers
+        info.response_headers = headers
+        direct = self._direct()
+        if direct:
+            for name, value in reply.headers:
+                headers.set(name, value)
+        # As in Envoy, a route changes all answers given on its behalf, save preflights, which its CORS filter answers.
+        if route is not None and route.response_headers and reply.details != "cors_response":
+            apply_mutations(headers, route.response_headers, info)
         body = reply.body
-        if self.request.get(b"content-type", b"").startswith(_GRPC) and not self._direct():
+        if self.request.get(b"content-type", b"").startswith(_GRPC) and not direct:
             headers.status = 200
             headers[b"content-type"] = _GRPC
             headers[b"grpc-status"] = b"%d" % _GRPC_STATUS.get(reply.status, _GRPC_UNKNOWN)
@@ -162,19 +179,11 @@ class Stream(RoutedStream):
                 body = b""
         elif body:
             headers[b"content-length"] = b"%d" % len(body)
-            headers[b"content-type"] = b"text/plain"
-        for name, value in reply.headers:
-            headers.set(name, value)
-        self.response = headers
-        info.response_headers = headers
-        route = self.route
-        if not info.upstream_cluster and route is not None and route.action is not None:
-            cluster = self.clusters.active.get(route.action.cluster)
-            if cluster is not None:  # answered before the router saw it; logs name the cluster all the same
-                info.upstream_cluster = route.action.cluster
-                info.cluster = cluster.config
-        if self._direct() and self.route.response_headers:  # type: ignore[union-attr]
-            apply_mutations(headers, self.route.response_headers, info)  # type: ignore[union-attr]
+            if b"content-type" not in headers:
+                headers[b"content-type"] = b"text/plain"
+        if not direct:
+            for name, value in reply.headers:
+                headers.set(name, value)
         self.send_response(headers, body, True, None)
 
     def _direct(self) -> bool:
@@ -198,7 +207,8 @@ class Stream(RoutedStream):
         if manager.overwrite_server or (manager.append_server and b"server" not in headers):
             headers[b"server"] = manager.server_name
         if b"date" not in headers:
-            headers[b"date"] = manager.date()
+            now_ns = info.upstream_first_byte_ns
+            headers[b"date"] = manager.date_at(now_ns if now_ns > 0 else info.end_ns)
         if self._filters:
             for one in reversed(self._filters):
                 one.on_response(self)
@@ -266,7 +276,7 @@ class Stream(RoutedStream):
         if manager.overwrite_server:
             headers[b"server"] = manager.server_name
         if b"date" not in headers:
-            headers[b"date"] = manager.date()
+            headers[b"date"] = manager.date_at(info.upstream_first_byte_ns)
         self.connection.tunnel(self, connection, encode_response(headers), rest)
 
     def reset_downstream(self, details: str) -> None:
@@ -288,6 +298,8 @@ class Stream(RoutedStream):
             self._body = []  # counting and logging come later, and must not keep it
         if self.tried is not None:
             self.routing_ended()
+        if self._limits is not None:
+            self._clear_limits()
         connection = self.connection
         connection.manager.ended(self)
         connection.ended(self, abort)
@@ -304,6 +316,7 @@ class Stream(RoutedStream):
         info.end_ns = monotonic_ns()
         self.finished = True
         self.routing_ended()
+        self._clear_limits()
         self.connection.manager.ended(self)
 
     def stop_waiting(self) -> None:
@@ -316,16 +329,42 @@ class Stream(RoutedStream):
         """The stream idle timeout is over (Envoy: stream_idle_timeout, 504 before the response, else a reset)."""
         if self.finished:
             return
-        self.stop_waiting()
-        self.cancel_upstream()
         self.info.response_flags |= flag.STREAM_IDLE_TIMEOUT
         self.connection.manager.stats.rq_idle_timeout.value += 1
+        status = 504 if self.request_complete else 408
+        self._give_up(LocalReply(status, b"stream timeout", "stream_idle_timeout"))
+
+    def limit(self, limit_ms: float, over: Callable[[], None]) -> None:
+        """Call `over` when the request has lasted so long, unless it ended before."""
+        deadline = self.clusters.wheel.deadline(over)
+        deadline.set(self.info.start_ns + int(limit_ms * NS_PER_MS))
+        self._limits = [*(self._limits or ()), deadline]
+
+    def _clear_limits(self) -> None:
+        for deadline in self._limits or ():
+            deadline.clear()
+
+    def on_duration_timeout(self) -> None:
+        """max_stream_duration is over."""
+        self.connection.manager.stats.rq_max_duration_reached.value += 1
+        status = 504 if self.request_complete else 408
+        self._give_up(LocalReply(status, b"downstream duration timeout", "max_duration_timeout"))
+
+    def on_upload_timeout(self) -> None:
+        """request_timeout: the request should be whole by now."""
+        if not self.request_complete:
+            self.connection.manager.stats.rq_timeout.value += 1
+            self._give_up(LocalReply(408, b"request timeout", "request_overall_timeout"))
+
+    def _give_up(self, reply: LocalReply) -> None:
+        if self.finished:
+            return
+        self.stop_waiting()
+        self.cancel_upstream()
         if self.response_started:
-            self.reset_downstream("stream_idle_timeout")
-        elif not self.request_complete:
-            self.reply(LocalReply(408, b"stream timeout", "stream_idle_timeout"))
+            self.reset_downstream(reply.details)
         else:
-            self.reply(LocalReply(504, b"stream timeout", "stream_idle_timeout"))
+            self.reply(reply)
 
     def arm_idle(self, timeout_ms: float | None) -> None:
         """Start the stream idle timeout."""

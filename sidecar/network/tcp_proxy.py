@@ -190,6 +190,9 @@ class TcpConnection(RelaySide):
     def host_attempts(self) -> int:
         return 0
 
+    def avoided_priorities(self, known: Sequence[int]) -> frozenset[int]:
+        return frozenset()
+
     def header(self, name: bytes) -> bytes | None:
         return None
 

@@ -11,7 +11,7 @@ from sidecar.router.shadow import shadow_request
 from sidecar.upstream.connection import UpstreamConnection
 
 if TYPE_CHECKING:
-    from sidecar.router.router import RoutedStream
+    from sidecar.router.state import RoutedState
     from sidecar.upstream.cluster import ClusterRuntime
     from sidecar.upstream.pool import HostPool
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _DEFAULT_TIMEOUT_MS = 15_000.0
 
 
-def mirror_request(stream: RoutedStream, policy: MirrorPolicy, body: list[bytes]) -> None:
+def mirror_request(stream: RoutedState, policy: MirrorPolicy, body: list[bytes]) -> None:
     """Send a copy of the whole request to the policy's cluster; a cluster that is not there is passed over."""
     cluster = stream.clusters.active.get(policy.cluster)
     if cluster is None:

@@ -134,37 +134,3 @@ def excluded_priorities(policy: RetryPolicy, tried: Sequence[int], known: Sequen
         if excluded.issuperset(known):
             excluded.clear()
     return frozenset(excluded)
-
-
-def merge_request_headers(policy: RetryPolicy | None, request: RequestHeaders) -> RetryPolicy | None:
-    """The policy with what the request's own x-envoy-retry-on, -retry-grpc-on, -max-retries … headers ask, or as it is.
-
-    Only for requests that carry such a header; the caller removes the headers.
-    """
-    terms = b",".join(request.get(name, b"") for name in (b"x-envoy-retry-on", b"x-envoy-retry-grpc-on"))
-    asked = frozenset(term.strip() for term in terms.decode("latin-1").split(",")) - {""}
-    if policy is None and not asked:
-        return None
-    base = policy or RetryPolicy(retry_on=frozenset())
-    retries = base.num_retries
-    maximum = request.get(b"x-envoy-max-retries", b"")
-    if maximum.isdigit() and len(maximum) < 10:
-        retries = int(maximum)
-    codes = {
-        int(code)
-        for code in request.get(b"x-envoy-retriable-status-codes", b"").split(b",")
-        if code.strip().isdigit() and len(code) < 10
-    }
-    return RetryPolicy(
-        retry_on=base.retry_on | asked,
-        num_retries=retries,
-        per_try_timeout_ms=base.per_try_timeout_ms,
-        base_interval_ms=base.base_interval_ms,
-        max_interval_ms=base.max_interval_ms,
-        retriable_status_codes=base.retriable_status_codes | codes,
-        retriable_headers=base.retriable_headers,
-        retriable_request_headers=base.retriable_request_headers,
-        previous_hosts=base.previous_hosts,
-        host_selection_attempts=base.host_selection_attempts,
-        previous_priorities_every=base.previous_priorities_every,
-    )

@@ -30,6 +30,7 @@ LOCAL_RESET = 1 << 20
 OVERLOAD_MANAGER = 1 << 21
 DNS_RESOLUTION_FAILURE = 1 << 22
 FAILED_LOCAL_HEALTH_CHECK = 1 << 23
+DROP_OVERLOAD = 1 << 24
 
 #: Bit → (the access log's letters, the name in words), as printed. Envoy prints them as they come: URX comes first.
 FLAGS: dict[int, tuple[str, str]] = {
@@ -56,6 +57,7 @@ FLAGS: dict[int, tuple[str, str]] = {
     DURATION_TIMEOUT: ("DT", "DurationTimeout"),
     OVERLOAD_MANAGER: ("OM", "OverloadManagerTerminated"),
     DNS_RESOLUTION_FAILURE: ("DF", "DnsResolutionFailed"),
+    DROP_OVERLOAD: ("DO", "DropOverload"),
     UPSTREAM_LOCAL_RESET: ("LR", "LocalReset"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import random
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from sidecar.upstream.circuit_breaker import allows_retry
 from sidecar.upstream.cluster_stats import ClusterStats
 from sidecar.upstream.connection import CONNECT_FAILURE, CONNECT_TIMEOUT
 from sidecar.upstream.host import Host
+from sidecar.upstream.keepalive import keep_alive
 from sidecar.upstream.load_balancer import LoadBalancer
 from sidecar.upstream.outlier_detection import OutlierDetector
 from sidecar.upstream.pool import HostPool
@@ -38,6 +39,9 @@ class PickContext(Protocol):
     def host_attempts(self) -> int:
         """How often a retry may pick again to avoid a host it tried."""
 
+    def avoided_priorities(self, known: Sequence[int]) -> frozenset[int]:
+        """The priorities that a retry leaves out; `known` are all there are."""
+
     def header(self, name: bytes) -> bytes | None:
         """A request header."""
 
@@ -49,10 +53,12 @@ class ClusterRuntime:
         "_by_address",
         "_cleanup",
         "_contexts",
+        "_ejections",
         "_original",
         "_outlier_tick",
         "balancer",
         "config",
+        "drops",
         "endpoints",
         "hashing",
         "hosts",
@@ -74,7 +80,9 @@ class ClusterRuntime:
         self.limits: Thresholds = config.circuit_breakers.default
         self.hosts: tuple[Host, ...] = ()
         self.endpoints: Endpoints | None = None
+        self.drops: tuple[float, ...] = ()  # the shares of requests to turn away (the endpoints' drop_overloads)
         self.retries_active = 0
+        self._ejections = 0  # of those that the detector has enforced, how many are counted already
         self._by_address: dict[str, Host] = {}
         self._original: dict[str, Host] = {}
         self._contexts: dict[int, ssl.SSLContext] = {}
@@ -86,10 +94,31 @@ class ClusterRuntime:
         if config.outlier is not None:
             self.outlier = OutlierDetector(config.outlier, random)
             self._outlier_tick.after(config.outlier.interval_ms)
+        self._export_gauges(stats)
+
+    def _export_gauges(self, stats: Stats) -> None:
+        """Gauges that are computed when somebody looks. A newer runtime of the same name takes them over."""
+        limits, counted = self.limits, self.stats
+        prefix = counted.prefix
+        if self.outlier is not None:
+            outlier = self.outlier
+            stats.gauge_function(prefix + "outlier_detection.ejections_active", lambda: outlier.active)
+        breakers = prefix + "circuit_breakers."
+        stats.gauge_function(breakers + "default.cx_open", lambda: counted.cx_active.value >= limits.max_connections)
+        stats.gauge_function(
+            breakers + "default.rq_pending_open", lambda: counted.rq_pending_active.value >= limits.max_pending_requests
+        )
+        stats.gauge_function(breakers + "default.rq_open", lambda: counted.rq_active.value >= limits.max_requests)
+        stats.gauge_function(breakers + "default.rq_retry_open", lambda: not self.may_retry())
+
+    def drop(self) -> bool:
+        """Whether to turn this request away. Only asked where there are `drops`."""
+        return any(random() < share for share in self.drops)
 
     def update_endpoints(self, endpoints: Endpoints) -> None:
         """Take a new assignment. Hosts whose address stays keep their connections and counts; others drain."""
         self.endpoints = endpoints
+        self.drops = tuple(share for _, share in endpoints.drop_fractions if share > 0)
         old = self._by_address
         new: dict[str, Host] = {}
         for locality in endpoints.localities:
@@ -118,6 +147,9 @@ class ClusterRuntime:
         """Health or membership changed: tell the balancer."""
         if self.outlier is not None:
             self.outlier.update(self.hosts)
+            ejections = sum(self.outlier.enforced.values())
+            self.stats.ejections.value += ejections - self._ejections
+            self._ejections = ejections
         self.stats.membership_healthy.value = sum(host.healthy for host in self.hosts)
         self.balancer.update(self.hosts, self.endpoints)
 
@@ -148,7 +180,8 @@ class ClusterRuntime:
         if tried is None:
             return self.balancer.pick(random, request_hash)
         attempts = context.host_attempts()
-        return self.balancer.pick(random, request_hash, tried if attempts else (), attempts)
+        avoided = context.avoided_priorities(self.balancer.priorities)
+        return self.balancer.pick(random, request_hash, tried if attempts else (), attempts, avoided)
 
     def pick_any(self) -> Host | None:
         """A host for something that is no routed request (mirrors)."""
@@ -223,6 +256,8 @@ class ClusterRuntime:
                 if self.config.bind_address:
                     options["local_addr"] = (self.config.bind_address, 0)
                 transport, _ = await self.loop.create_connection(factory, endpoint.address, endpoint.port, **options)
+        if self.config.keepalive is not None:
+            keep_alive(transport.get_extra_info("socket"), self.config.keepalive)
         if tls is not None and not names_match(tls, transport.get_extra_info("peercert")):
             transport.abort()
             raise ssl.SSLError("verify SAN list")

@@ -59,6 +59,7 @@ class ClusterManager:
                 cluster = clusters.pop(name, None)
                 if cluster is not None:
                     self._retire(cluster)
+                    self._forget_stats(cluster)
         used = {one.config.eds_service_name or name for name, one in self.clusters.items()}
         for service in [service for service in self._assignments if service not in used]:
             del self._assignments[service]
@@ -102,6 +103,12 @@ class ClusterManager:
         if resolution is not None:
             resolution.stop()
         cluster.drain()
+
+    def _forget_stats(self, gone: ClusterRuntime) -> None:
+        """Its series go, unless its prefix is also the beginning of another cluster's names (`a.` and `a.b.`)."""
+        prefix = gone.stats.prefix
+        if not any(one.stats.prefix.startswith(prefix) for one in self.clusters.values()):
+            self._stats.forget(prefix)
 
     def update_endpoints(self, endpoints: Endpoints) -> None:
         """A new assignment, for every cluster that names it."""

@@ -33,6 +33,7 @@ _COUNTERS = {
     "cx_rx_bytes": "upstream_cx_rx_bytes_total",
     "cx_tx_bytes": "upstream_cx_tx_bytes_total",
     "protocol_error": "upstream_cx_protocol_error",
+    "ejections": "outlier_detection.ejections_enforced_total",
     "membership_change": "membership_change",
     "update_attempt": "update_attempt",
     "update_success": "update_success",
@@ -97,6 +98,7 @@ class ClusterStats:
     cx_rx_bytes: Counter
     cx_tx_bytes: Counter
     protocol_error: Counter
+    ejections: Counter
     membership_change: Counter
     update_attempt: Counter
     update_success: Counter

@@ -65,6 +65,11 @@ class LoadBalancer:
         self.only = loaded[0][0] if len(loaded) == 1 else None
         self._choice = _Choice([p for p, _ in loaded], (load for _, load in loaded)) if len(loaded) > 1 else None
 
+    @property
+    def priorities(self) -> Sequence[int]:
+        """The priorities that have hosts."""
+        return tuple(self._by_priority)
+
     def pick(
         self,
         random: Callable[[], float],

@@ -30,6 +30,7 @@ class HostPool:
     __slots__ = (
         "_idle_deadline",
         "_tasks",
+        "_unlimited",
         "cluster",
         "connecting",
         "connections",
@@ -47,6 +48,8 @@ class HostPool:
         self.connections: set[UpstreamConnection] = set()
         self.connecting = 0
         self.draining = False
+        options = cluster.config.http
+        self._unlimited = options.max_requests_per_connection is None and options.max_connection_duration_ms is None
         self._idle_deadline = cluster.wheel.deadline(self._close_idle)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -111,16 +114,17 @@ class HostPool:
         self.host.active_requests -= 1
         stats = self.cluster.stats
         stats.rq_active.value -= 1
-        options = self.cluster.config.http
-        if (
-            not reusable
-            or not connection.keep_alive
-            or connection.drained
-            or self.draining
-            or connection.dead
-        ):
+        if not reusable or not connection.keep_alive or connection.drained or self.draining or connection.dead:
             connection.close()
             return
+        if self._unlimited and connection.between and not self.pending:
+            # The usual case of what follows.
+            connection.idle_passes = 0
+            self.idle.append(connection)
+            if not self._idle_deadline.at_ns:
+                self._watch_idle()
+            return
+        options = self.cluster.config.http
         limit = options.max_requests_per_connection
         if limit is not None and connection.requests >= limit:
             stats.cx_max_requests.value += 1

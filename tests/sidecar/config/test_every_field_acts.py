@@ -21,14 +21,6 @@ UNREAD = {
     "FilterChain.source": "as Cluster.source",
     "Route.virtual_host": "as Cluster.source",
     "TransportSocketMatch.name": "as Cluster.source",
-    "Cluster.keepalive": "not acted on yet",
-    "Endpoints.drop_fractions": "not acted on yet",
-    "HttpConnectionManager.max_stream_duration_ms": "not acted on yet",
-    "HttpConnectionManager.request_timeout_ms": "not acted on yet",
-    "RouteAction.max_stream_duration_ms": "not acted on yet",
-    "TcpKeepalive.interval_s": "not acted on yet",
-    "TcpKeepalive.probes": "not acted on yet",
-    "TcpKeepalive.time_s": "not acted on yet",
 }
 
 #: Fields whose name several classes share → the package that reads it.

@@ -10,7 +10,6 @@ from sidecar.router.retry import (
     RetryRules,
     backoff_ms,
     excluded_priorities,
-    merge_request_headers,
     should_retry,
 )
 
@@ -131,16 +130,3 @@ def test_backoff_doubles_up_to_the_maximum(retries_done: int, random: float, wai
 def test_priorities_tried_are_left_out_until_all_were(every: int | None, tried: list[int], excluded: set[int]) -> None:
     policy = RetryPolicy(retry_on=frozenset(), previous_priorities_every=every)
     assert excluded_priorities(policy, tried, [0, 1, 2]) == excluded
-
-
-def test_a_request_may_ask_for_more() -> None:
-    request = RequestHeaders(b"GET", b"/", b"h")
-    assert merge_request_headers(None, request) is None
-    request[b"x-envoy-retry-on"] = b"5xx, reset"
-    request[b"x-envoy-retry-grpc-on"] = b"unavailable"
-    request[b"x-envoy-max-retries"] = b"7"
-    request[b"x-envoy-retriable-status-codes"] = b"418,x"
-    merged = merge_request_headers(RetryPolicy(retry_on=frozenset(("connect-failure",))), request)
-    assert merged is not None
-    assert merged.retry_on == {"connect-failure", "5xx", "reset", "unavailable"}
-    assert (merged.num_retries, merged.retriable_status_codes) == (7, {418})
