@@ -5,6 +5,7 @@ One instance serves all connections of a filter chain; a changed listener makes 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from random import random
 from time import gmtime, strftime, time
@@ -22,15 +23,14 @@ from sidecar.http.route_tables import RouteSlot
 from sidecar.http.stats import HttpStats
 from sidecar.http.stream import Stream
 from sidecar.telemetry import response_flags as flag
-from sidecar.telemetry.stats import Stats
+from sidecar.telemetry.stats import DEFAULT_BUCKETS, Stats
 from sidecar.telemetry.stream_info import StreamInfo
 from sidecar.timers import NS_PER_MS
 from sidecar.upstream.cluster_manager import ClusterManager
 
-#: Told of every request that ended (metrics).
-Recorder = Callable[[StreamInfo], None]
-#: Told of the requests that ended, many at a time (access logs).
-Log = Callable[[list[StreamInfo]], None]
+#: Told of the requests that ended, many at a time: metrics and access logs.
+Recorder = Callable[[list[StreamInfo]], None]
+Log = Recorder
 
 _MAX_REMEMBERED_ROUTES = 4096
 #: Ended requests are counted and logged so many at a time, or after so long.
@@ -305,22 +305,27 @@ class HttpManager:
         self._flush_deadline.at_ns = 0
         stats = self.stats
         stats.rq_completed.value += len(ended)
-        codes, record_time = stats.codes, stats.rq_time.record
+        codes, counts = stats.codes, stats.rq_time.counts
+        total_ms = 0.0
         infos = []
         for stream in ended:
             info = stream.info
             infos.append(info)
             if info.response_code:
                 codes[info.response_code][1].value += 1
-            record_time((info.end_ns - info.start_ns) / NS_PER_MS)
+            # Histogram.record, written out, since the upstream's histogram has the same buckets.
+            duration_ms = (info.end_ns - info.start_ns) / NS_PER_MS
+            bucket = bisect_left(DEFAULT_BUCKETS, duration_ms)
+            counts[bucket] += 1
+            total_ms += duration_ms
             if info.upstream_first_byte_ns >= 0:
-                stream.charge_upstream()
+                stream.charge_upstream(bucket, duration_ms)
+        stats.rq_time.sum += total_ms
         self._record(infos)
 
     def _record(self, infos: list[StreamInfo]) -> None:
         for record in self._recorders:
-            for info in infos:
-                record(info)
+            record(infos)
         for write in self._logs:
             write(infos)
 

@@ -23,7 +23,8 @@ from sidecar.telemetry.stats import Stats
 from sidecar.telemetry.stream_info import StreamInfo
 from sidecar.upstream.cluster_manager import ClusterManager
 
-Recorder = Callable[[StreamInfo], None]
+Recorder = Callable[[list[StreamInfo]], None]
+TcpRecorder = Callable[[StreamInfo], None]
 
 #: How long connections of a replaced or removed filter chain may go on (Envoy: drain_time, there 600 s).
 DRAIN_TIMEOUT_MS = 30_000.0
@@ -121,7 +122,7 @@ class ListenerManager:
         routes: RouteTables,
         logs: AccessLogWriters,
         recorders: Sequence[Recorder] = (),
-        tcp_recorders: Sequence[Recorder] = (),
+        tcp_recorders: Sequence[TcpRecorder] = (),
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
     ) -> None:
         self._stats = stats

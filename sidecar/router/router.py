@@ -261,15 +261,16 @@ class RoutedStream(OutgoingRequest):
             self._backoff = None
             backoff.clear()
 
-    def charge_upstream(self) -> None:
-        """Count the upstream's response by its code and time; may happen after the stream is over."""
-        info = self.info
+    def charge_upstream(self, bucket: int, duration_ms: float) -> None:
+        """Count the upstream's response by code and time (with its default bucket); the stream may be over."""
         stats = self.cluster.stats
         stats.rq_completed.value += 1
-        code, code_class = stats.codes[info.response_code]
+        code, code_class = stats.codes[self.info.response_code]
         code.value += 1
         code_class.value += 1
-        stats.rq_time.record((info.end_ns - info.start_ns) / NS_PER_MS)
+        times = stats.rq_time
+        times.counts[bucket] += 1
+        times.sum += duration_ms
 
     def routing_ended(self) -> None:
         """The stream is over: give back what the circuit breaker counts."""

@@ -11,6 +11,7 @@ Source: Istio, "Standard metrics". Bytes count bodies, not heads.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -78,29 +79,31 @@ class RequestRecorder:
         self._reporter = reporter
         self._bound: dict[tuple[str, str, int, int, bool], _Bound] = {}
 
-    def record(self, info: StreamInfo) -> None:
-        """Count one request whose `end_ns` is known."""
-        request = info.request_headers
-        kind = request.get(b"content-type") if request is not None else None
-        grpc = kind is not None and kind.startswith(b"application/grpc")
-        key = (info.upstream_cluster, info.upstream_host, info.response_code, info.response_flags, grpc)
-        bound = self._bound.get(key)
-        if bound is None or bound.cluster is not info.cluster or bound.endpoint is not info.endpoint:
-            bound = self._bind(key, info)
-        bound.requests.value += 1
-        # Histogram.record, written out: it saves three calls per request.
-        duration_ms = (info.end_ns - info.start_ns) / 1e6
-        bound.durations[bisect_left(DEFAULT_BUCKETS, duration_ms)] += 1
-        bound.duration.sum += duration_ms
-        size = info.bytes_received
-        if size:
-            bound.request_sizes[bisect_left(DEFAULT_BUCKETS, size)] += 1
-            bound.request_bytes.sum += size
-        else:
-            bound.request_sizes[0] += 1
-        size = info.bytes_sent
-        bound.response_sizes[bisect_left(DEFAULT_BUCKETS, size)] += 1
-        bound.response_bytes.sum += size
+    def record(self, infos: Iterable[StreamInfo]) -> None:
+        """Count requests whose `end_ns` is known."""
+        find = self._bound.get
+        for info in infos:
+            request = info.request_headers
+            kind = request.get(b"content-type") if request is not None else None
+            grpc = kind is not None and kind.startswith(b"application/grpc")
+            key = (info.upstream_cluster, info.upstream_host, info.response_code, info.response_flags, grpc)
+            bound = find(key)
+            if bound is None or bound.cluster is not info.cluster or bound.endpoint is not info.endpoint:
+                bound = self._bind(key, info)
+            bound.requests.value += 1
+            # Histogram.record, written out: it saves three calls per request.
+            duration_ms = (info.end_ns - info.start_ns) / 1e6
+            bound.durations[bisect_left(DEFAULT_BUCKETS, duration_ms)] += 1
+            bound.duration.sum += duration_ms
+            size = info.bytes_received
+            if size:
+                bound.request_sizes[bisect_left(DEFAULT_BUCKETS, size)] += 1
+                bound.request_bytes.sum += size
+            else:
+                bound.request_sizes[0] += 1
+            size = info.bytes_sent
+            bound.response_sizes[bisect_left(DEFAULT_BUCKETS, size)] += 1
+            bound.response_bytes.sum += size
 
     def _bind(self, key: tuple[str, str, int, int, bool], info: StreamInfo) -> _Bound:
         if len(self._bound) >= MAX_BOUND:

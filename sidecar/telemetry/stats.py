@@ -56,7 +56,7 @@ class FunctionGauge:
 
     @property
     def value(self) -> float:
-        return self.function()
+        return +self.function()  # True counts as 1
 
 
 class Histogram:

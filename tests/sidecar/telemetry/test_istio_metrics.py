@@ -50,8 +50,8 @@ def only(stats: Stats, name: str = "istio_requests_total") -> dict[str, str]:
 def test_the_sending_side() -> None:
     stats = Stats()
     recorder = RequestRecorder(stats, HERE)
-    recorder.record(request())
-    recorder.record(request())
+    recorder.record((request(),))
+    recorder.record((request(),))
     assert only(stats) == {
         "reporter": "source",
         "source_workload": "productpage-v1",
@@ -90,7 +90,7 @@ def test_the_sending_side() -> None:
 
 def test_the_receiving_side_knows_itself_and_not_its_caller() -> None:
     stats = Stats()
-    RequestRecorder(stats, HERE).record(request(INBOUND, Endpoint(address="127.0.0.1", port=19080)))
+    RequestRecorder(stats, HERE).record((request(INBOUND, Endpoint(address="127.0.0.1", port=19080)),))
     labels = only(stats)
     assert labels["reporter"] == "destination"
     assert labels["source_workload"] == labels["source_app"] == labels["source_cluster"] == "unknown"
@@ -101,7 +101,7 @@ def test_the_receiving_side_knows_itself_and_not_its_caller() -> None:
 
 def test_a_reporter_can_be_told() -> None:
     stats = Stats()
-    RequestRecorder(stats, HERE, "destination").record(request(None, None, 404))
+    RequestRecorder(stats, HERE, "destination").record((request(None, None, 404),))
     assert only(stats)["reporter"] == "destination"
 
 
@@ -109,7 +109,7 @@ def test_without_a_cluster_the_destination_is_unknown() -> None:
     stats = Stats()
     info = request(None, None, 404)
     info.response_flags = response_flags.NO_ROUTE_FOUND
-    RequestRecorder(stats, HERE).record(info)
+    RequestRecorder(stats, HERE).record((info,))
     labels = only(stats)
     assert (labels["destination_service"], labels["destination_service_name"]) == ("unknown", "unknown")
     assert (labels["response_code"], labels["response_flags"]) == ("404", "NR")
@@ -117,16 +117,16 @@ def test_without_a_cluster_the_destination_is_unknown() -> None:
 
 def test_the_clusters_of_traffic_that_is_not_in_the_registry_are_named() -> None:
     stats = Stats()
-    RequestRecorder(stats, HERE).record(request(Cluster(name="PassthroughCluster", type="original_dst"), None))
+    RequestRecorder(stats, HERE).record((request(Cluster(name="PassthroughCluster", type="original_dst"), None),))
     assert only(stats)["destination_service_name"] == "PassthroughCluster"
 
 
 def test_new_metadata_under_the_same_address_is_noticed() -> None:
     stats = Stats()
     recorder = RequestRecorder(stats, HERE)
-    recorder.record(request())
+    recorder.record((request(),))
     moved = Endpoint(address="127.20.5.1", port=9080, workload=Workload(name="reviews-v3", canonical_name="reviews"))
-    recorder.record(request(endpoint=moved))
+    recorder.record((request(endpoint=moved),))
     workloads = [
         dict(counter.labels)["destination_workload"]
         for counter in stats.counters()
@@ -141,7 +141,7 @@ def test_grpc_is_told_by_its_content_type() -> None:
     assert info.request_headers is not None and info.response_headers is not None
     info.request_headers[b"content-type"] = b"application/grpc+proto"
     info.response_headers[b"grpc-status"] = b"14"
-    RequestRecorder(stats, HERE).record(info)
+    RequestRecorder(stats, HERE).record((info,))
     assert (only(stats)["request_protocol"], only(stats)["grpc_response_status"]) == ("grpc", "14")
 
 
@@ -150,7 +150,7 @@ def test_what_is_bound_is_bounded(monkeypatch) -> None:  # type: ignore[no-untyp
     stats = Stats()
     recorder = RequestRecorder(stats, HERE)
     for code in (200, 201, 202, 203, 200):
-        recorder.record(request(code=code))
+        recorder.record((request(code=code),))
     assert len(recorder._bound) <= 2
     totals = {dict(c.labels)["response_code"]: c.value for c in stats.counters() if c.name == "istio_requests_total"}
     assert totals == {"200": 2, "201": 1, "202": 1, "203": 1}
