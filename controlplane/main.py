@@ -57,7 +57,7 @@ class ControlPlane:
         self.keeper = SnapshotKeeper(
             self.store.resources, self.registry.resources, _build, affected_types, self.board, metrics, clock
         )
-        self.queue = PushQueue(self._rebuild_and_push, clock)
+        self.queue = PushQueue(self._rebuild_and_push, clock, work_s=lambda: metrics.work_s)
         # To each proxy, what differs of its share.
         self.translator = Translator()
         self.ads = AdsServer(self.translator, self._current, self.board, metrics, clock)

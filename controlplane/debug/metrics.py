@@ -71,6 +71,8 @@ class ControlPlaneMetrics(XdsObserver):
         self._source_errors = Gauge("lugsail_source_errors", "Registry sources that are failing", registry=r)
         ProcessCollector(registry=r)
         GCCollector(registry=r)
+        #: Seconds spent on snapshots and translation so far.
+        self.work_s = 0.0
         # Bound once: they are touched for every type of every proxy. And a series exists before its first event,
         # so that rate() sees the first one.
         self._pushes_of = {kind: self._pushes.labels(kind) for kind in _KINDS}
@@ -117,6 +119,7 @@ class ControlPlaneMetrics(XdsObserver):
         self._ack_time_of[kind.lower()].observe(seconds)
 
     def translated(self, kind: str, seconds: float) -> None:
+        self.work_s += seconds
         self._push_time_of[kind.lower()].observe(seconds)
 
     def translation_failed(self, kind: str) -> None:
@@ -133,6 +136,7 @@ class ControlPlaneMetrics(XdsObserver):
             self._triggers.labels(name).inc(count)
 
     def snapshot_built(self, seconds: float) -> None:
+        self.work_s += seconds
         self._snapshot_time.observe(seconds)
 
     def snapshot_failed(self) -> None:

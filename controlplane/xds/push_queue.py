@@ -1,7 +1,9 @@
 """When to push: the first change at once, then backing off while changes keep coming.
 
 `Backoff` is the pure decision. `PushQueue` merges changes and calls `fire` when it says so. There is no fixed debounce:
-a lone change never waits on a timer, and a storm costs at most one push per bound.
+a lone change never waits on a timer, and a storm costs at most one push per bound. Where a push is dear (thousands of
+resources), the next one waits as long as that one took to work out: half the time is left for everything else, and
+what comes meanwhile goes out together.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ log = logging.getLogger(__name__)
 
 FIRST_WAIT_MS = 1.0
 WAIT_BOUND_MS = 64.0
+# Pushes that cost less than this are cheap enough to follow each other.
+DEAR_MS = 15.0
+REST_BOUND_MS = 1000.0
 
 
 @dataclass(slots=True)
@@ -38,7 +43,10 @@ class Change:
 
 
 class Backoff:
-    """How long to wait: nothing after a quiet time, else 1 ms after the last push, doubling up to a bound."""
+    """How long to wait: nothing after a quiet time, else 1 ms after the last push, doubling up to a bound.
+
+    A push is translated after it was fired, proxy by proxy; `spent_ms` is what the last one has cost in all.
+    """
 
     __slots__ = ("_bound_ms", "_first_ms", "_last_end", "_wait_ms")
 
@@ -48,11 +56,12 @@ class Backoff:
         self._wait_ms = first_ms
         self._last_end: float | None = None
 
-    def due_at(self, now: float) -> float:
+    def due_at(self, now: float, spent_ms: float = 0.0) -> float:
         """When a change that arrives `now` (seconds) may go out. Call once per push, for its first change."""
         if self._last_end is None:
             return now
-        allowed = self._last_end + self._wait_ms / 1000
+        rest_ms = 2 * min(spent_ms, REST_BOUND_MS) if spent_ms > DEAR_MS else 0.0
+        allowed = self._last_end + max(self._wait_ms, rest_ms) / 1000
         if now >= allowed:
             self._wait_ms = self._first_ms
             return now
@@ -73,12 +82,18 @@ class PushQueue:
         clock: Callable[[], float],
         call_at: Callable[[float, Callable[[], None]], object] | None = None,
         backoff: Backoff | None = None,
+        work_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`clock`: monotonic seconds; `call_at`: schedules at such a time, the running loop's by default."""
+        """`clock`: monotonic seconds; `call_at`: schedules at such a time, the running loop's by default.
+
+        `work_s`: seconds spent on pushes so far, a counter.
+        """
         self._fire = fire
         self._clock = clock
         self._call_at = call_at
         self._backoff = backoff or Backoff()
+        self._work_s = work_s
+        self._work_before_s = 0.0  # at the last push
         self._pending: Change | None = None
 
     @property
@@ -91,7 +106,7 @@ class PushQueue:
             self._pending = self._pending.merge(change)
             return
         self._pending = change
-        due = self._backoff.due_at(self._clock())
+        due = self._backoff.due_at(self._clock(), (self._work_s() - self._work_before_s) * 1000)
         if self._call_at is not None:
             self._call_at(due, self._run)
         elif due <= self._clock():
@@ -104,6 +119,7 @@ class PushQueue:
         change, self._pending = self._pending, None
         if change is None:
             return
+        self._work_before_s = self._work_s()
         try:
             self._fire(change)
         except Exception:

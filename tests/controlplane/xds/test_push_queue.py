@@ -148,3 +148,25 @@ def test_the_wait_never_exceeds_the_bound(bound):
         assert due - now <= bound / 1000 + 1e-9
         now = due
         backoff.pushed(now)
+
+
+def test_a_dear_push_rests_as_long_as_it_took_to_translate():
+    time = FakeTime()
+    fired: list[float] = []
+    work_s = 0.0
+    queue = PushQueue(lambda _: fired.append(time.now), time, time.call_at, work_s=lambda: work_s)
+    queue.offer(Change(1, time.now))
+    time.advance(0)
+    work_s, time.now = work_s + 0.05, time.now + 0.05  # the proxies' workers translate for 50 ms
+    for revision in range(2, 12):
+        queue.offer(Change(revision, time.now))
+        time.advance(5)
+    assert [round((at - fired[0]) * 1000) for at in fired] == [0, 100]
+
+
+@pytest.mark.parametrize(("spent_ms", "wait_ms"), [(0, 1), (15, 1), (20, 40), (60_000, 2000)])
+def test_the_rest_is_bounded_and_cheap_pushes_have_none(spent_ms: float, wait_ms: float):
+    backoff = Backoff()
+    backoff.pushed(100.0)
+    assert round((backoff.due_at(100.0, spent_ms) - 100) * 1000, 3) == wait_ms
+    assert backoff.due_at(109.0, spent_ms) == 109.0
