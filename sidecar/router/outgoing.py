@@ -136,8 +136,12 @@ class OutgoingRequest(RoutedState):
         """The control plane asked to shed a share of the load (Envoy: drop_overloads of the endpoints' policy)."""
         for code in cluster.stats.codes[503]:
             code.value += 1
-        headers = () if self.suppress_envoy_headers else ((b"x-envoy-drop-overload", b"true"),)
-        self.reply(LocalReply(503, b"drop overload", "drop_overload", flag.DROP_OVERLOAD, headers))
+        body, details, flags = b"drop overload", "drop_overload", flag.DROP_OVERLOAD
+        if max(cluster.drops) >= 1.0:
+            body, details = b"unconditional drop overload", "unconditional_drop_overload"
+            flags = flag.UNCONDITIONAL_DROP_OVERLOAD
+        headers = () if self.suppress_envoy_headers else ((b"x-envoy-" + body.replace(b" ", b"-"), b"true"),)
+        self.reply(LocalReply(503, body, details, flags, headers))
 
     def _no_host(self) -> None:
         codes = self.cluster.stats.codes[503]

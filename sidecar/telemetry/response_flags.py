@@ -31,6 +31,7 @@ OVERLOAD_MANAGER = 1 << 21
 DNS_RESOLUTION_FAILURE = 1 << 22
 FAILED_LOCAL_HEALTH_CHECK = 1 << 23
 DROP_OVERLOAD = 1 << 24
+UNCONDITIONAL_DROP_OVERLOAD = 1 << 25
 
 #: Bit → (the access log's letters, the name in words), as printed. Envoy prints them as they come: URX comes first.
 FLAGS: dict[int, tuple[str, str]] = {
@@ -58,6 +59,7 @@ FLAGS: dict[int, tuple[str, str]] = {
     OVERLOAD_MANAGER: ("OM", "OverloadManagerTerminated"),
     DNS_RESOLUTION_FAILURE: ("DF", "DnsResolutionFailed"),
     DROP_OVERLOAD: ("DO", "DropOverload"),
+    UNCONDITIONAL_DROP_OVERLOAD: ("UDO", "UnconditionalDropOverload"),
     UPSTREAM_LOCAL_RESET: ("LR", "LocalReset"),
 }
 

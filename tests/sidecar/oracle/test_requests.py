@@ -42,6 +42,26 @@ ROUTES: dict[str, Any] = {
             "include_request_attempt_count": True,
             "routes": [
                 {"match": {"path": "/slow"}, "route": _TARGET, "name": "slow"},
+                {
+                    "match": {"path": "/slow-limited"},
+                    "route": {
+                        **_PLAIN,
+                        "prefix_rewrite": "/slow",
+                        "max_stream_duration": {"max_stream_duration": "0.3s"},
+                    },
+                    "name": "limited",
+                },
+                {"match": {"prefix": "/drop"}, "route": {"cluster": "drop", "timeout": "0s"}, "name": "drop"},
+                {
+                    "match": {"prefix": "/code"},
+                    "route": {**_PLAIN, "prefix_rewrite": "/status/404"},
+                    "response_headers_to_add": [{"header": {"key": "x-code", "value": "%RESPONSE_CODE%"}}],
+                },
+                {
+                    "match": {"prefix": "/direct-code"},
+                    "direct_response": {"status": 418, "body": {"inline_string": "teapot"}},
+                    "response_headers_to_add": [{"header": {"key": "x-code", "value": "%RESPONSE_CODE%"}}],
+                },
                 {"match": {"prefix": "/dead"}, "route": {"cluster": "dead", "timeout": "0s"}, "name": "dead"},
                 {"match": {"prefix": "/none"}, "route": {"cluster": "none", "timeout": "0s"}, "name": "none"},
                 {"match": {"prefix": "/missing"}, "route": {"cluster": "missing", "timeout": "0s"}, "name": "missing"},
@@ -205,6 +225,13 @@ CASES = [
     Case("unknown-method", (get("/", method="BREW"),)),
     Case("garbage", (b"nonsense\r\n\r\n",)),
     Case("http-2-version", (get("/", version="2.0"),)),
+    Case("max-stream-duration", (get("/slow-limited"),)),
+    Case("max-stream-duration-upload", (get("/slow-limited", b"Content-Length: 5\r\n", "POST") + b"ab",)),
+    Case("request-timeout", (get("/slow-upload", b"Content-Length: 5\r\n", "POST") + b"ab",), edge=True),
+    Case("drop-overload", (get("/drop"),)),
+    Case("response-code-in-header", (get("/code"),)),
+    Case("response-code-in-header-of-direct", (get("/direct-code"),)),
+    Case("internal-headers", (get("/timed", b"X-Envoy-Upstream-Rq-Timeout-Ms: 1\r\nX-Envoy-Retry-On: 5xx\r\n"),)),
     Case("large-head", (get("/", b"X-Big: " + b"a" * 70_000 + b"\r\n"),)),
     Case("many-headers", (get("/", b"".join(b"X-%d: 1\r\n" % n for n in range(120))),)),
 ]
@@ -285,12 +312,17 @@ async def _run(folder: Path) -> dict[str, dict[str, Answer]]:
         cluster("dead", ("127.35.3.2", _free_port("127.35.3.2"))),
         cluster("none", None),
     ]
+    drop = {**cluster("drop", ("127.35.3.1", port))}
+    overloads = [{"category": "any", "drop_percentage": {"numerator": 100}}]
+    drop["load_assignment"] = {**drop["load_assignment"], "policy": {"drop_overloads": overloads}}
+    clusters.append(drop)
     results: dict[str, dict[str, Answer]] = {}
     for name, host in (("python", "127.35.3.3"), ("envoy", "127.35.3.4")):
         log = folder / f"{name}.log"
         addresses = {False: (host, _free_port(host)), True: (host, _free_port(host))}
         inner = listener(addresses[False], ROUTES, str(log))
-        outer = {**listener(addresses[True], ROUTES, str(log), use_remote_address=True), "name": "edge"}
+        edge = {"use_remote_address": True, "request_timeout": "0.6s"}
+        outer = {**listener(addresses[True], ROUTES, str(log), **edge), "name": "edge"}
         if name == "python":
             proxy = PythonProxy([inner, outer], clusters)
             await proxy.listeners.settled()
