@@ -13,8 +13,8 @@ _PSEUDO_HEADERS = frozenset((":method", ":scheme", ":authority", ":path", ":stat
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _JWT_CLAIM = re.compile(r"@request\.auth\.claims(?:\.|\[)", re.IGNORECASE)
 _AUTHORITY_NAMES = frozenset((":authority", "host"))
-# One command operator, `%NAME%` or `%NAME(arguments)%`, or an escaped per cent sign.
-_COMMAND = re.compile(r"%(?:%|[^%()]+(?:\([^)]*\))? *%)")
+# One command operator, `%NAME%`, `%NAME(arguments)%` or `%NAME(arguments):LENGTH%`, or an escaped per cent sign.
+_COMMAND = re.compile(r"%(?:%|[^%()]+(?:\([^)]*\)(?::\d+)?)? *%)")
 
 
 def is_jwt_claim(name: str) -> bool:
