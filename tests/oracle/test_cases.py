@@ -34,7 +34,7 @@ def test_same_answers(case: Case, outcomes: Outcomes) -> None:
     ours, theirs = found["python"], found["envoy"]
     for part in ours:
         if part not in case.excused:
-            assert ours[part] == theirs[part], part
+            assert ours[part] == theirs[part], difference(ours[part], theirs[part], part)
 
 
 @ALL
@@ -52,6 +52,20 @@ def test_same_log(case: Case, outcomes: Outcomes) -> None:
                 assert logged[0].startswith(one.log), (proxy, one.url, logged)
     if case.asks and "log" not in case.excused:
         assert comparable(lines["python"]) == comparable(lines["envoy"])
+
+
+def difference(ours: Any, theirs: Any, at: str) -> str:
+    """The innermost places where the two differ."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        keys = [key for key in (ours | theirs) if ours.get(key) != theirs.get(key)]
+        return "; ".join(difference(ours.get(key), theirs.get(key), f"{at}.{key}") for key in keys)
+    if isinstance(ours, list) and isinstance(theirs, list):
+        if len(ours) == len(theirs) and not at.endswith("headers"):
+            pairs = enumerate(zip(ours, theirs, strict=True))
+            return "; ".join(difference(a, b, f"{at}[{i}]") for i, (a, b) in pairs if a != b)
+        here, there = [x for x in ours if x not in theirs], [x for x in theirs if x not in ours]
+        return f"{at}: only python {here}, only envoy {there}"
+    return f"{at}: python {ours!r}, envoy {theirs!r}"
 
 
 def written(outcomes: Outcomes, case: Case, proxy: str) -> list[list[dict[str, str]]]:

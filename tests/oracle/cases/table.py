@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.oracle.cases import changing, matching
+from tests.oracle.cases import changing, failing, matching, sharing
 
-CASES = (*matching.CASES, *changing.CASES)
+CASES = (*matching.CASES, *changing.CASES, *failing.CASES, *sharing.CASES)
