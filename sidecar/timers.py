@@ -3,6 +3,9 @@
 A `Deadline` belongs to a long-lived object (a connection) and is moved for each request. Moving it later, or clearing
 it, touches nothing but the object: its place in the wheel stays, and when that comes up it is put where it now belongs.
 So a request that ends in time never touches the wheel at all. Deadlines fire at or up to one tick after their time.
+
+A place in the wheel keeps the deadline and its owner in memory. So none is further ahead than HORIZON_MS: an idle
+timeout of an hour comes up every few seconds instead, and a connection that is closed by then is let go.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 NS_PER_MS = 1_000_000
+HORIZON_MS = 8_000
 
 
 class _Cancellable(Protocol):
@@ -75,8 +79,8 @@ class TimerWheel:
         return deadline
 
     def arm(self, deadline: Deadline) -> None:
-        """Put a deadline into the bucket of its time, rounded up to a tick."""
-        tick = -(-deadline.at_ns // self.tick_ns)
+        """Put a deadline into the bucket of its time, rounded up to a tick, or of the horizon if that comes first."""
+        tick = -(-min(deadline.at_ns, self.now_ns() + HORIZON_MS * NS_PER_MS) // self.tick_ns)
         deadline.armed_tick = tick
         bucket = self._buckets.get(tick)
         if bucket is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
-from sidecar.timers import NS_PER_MS, TimerWheel
+from sidecar.timers import HORIZON_MS, NS_PER_MS, TimerWheel
 
 
 class Clock:
@@ -105,3 +106,30 @@ def test_callback_may_set_itself_and_others() -> None:
     clock.advance(100)
     assert fired.count("late") == 1
     assert 5 <= fired.count("tick") <= 10
+
+
+def test_a_far_deadline_that_was_cleared_does_not_keep_its_owner() -> None:
+    """Idle timeouts are an hour: the connections of an hour would add up."""
+
+    class Owner:
+        def alarm(self) -> None: ...
+
+    clock, wheel, _ = make()
+    owner = Owner()
+    gone = weakref.ref(owner)
+    deadline = wheel.deadline(owner.alarm)
+    deadline.after(3_600_000)
+    deadline.clear()
+    del deadline, owner
+    clock.advance(HORIZON_MS + 10)
+    assert gone() is None
+
+
+def test_a_far_deadline_fires_once_at_its_time() -> None:
+    clock, wheel, fired = make()
+    wheel.call_after(3_600_000, lambda: fired.append("a"))
+    clock.advance(3_599_990)
+    assert fired == []
+    clock.advance(20)
+    assert fired == ["a"]
+    assert clock.calls == []
