@@ -24,7 +24,8 @@ def mirror_request(stream: RoutedState, policy: MirrorPolicy, body: list[bytes])
     cluster = stream.clusters.active.get(policy.cluster)
     if cluster is None:
         return
-    Mirror(cluster, shadow_request(stream.request, policy), b"".join(body)).start(
+    local_ip = stream.info.downstream_local_address.rpartition(":")[0].encode()
+    Mirror(cluster, shadow_request(stream.request, policy, local_ip), b"".join(body)).start(
         stream.action.timeout_ms or _DEFAULT_TIMEOUT_MS
     )
 

@@ -13,8 +13,11 @@ def mirrors_for(policies: Iterable[MirrorPolicy], random: Callable[[], float]) -
     return [policy for policy in policies if policy.fraction >= 1.0 or random() < policy.fraction]
 
 
-def shadow_request(request: RequestHeaders, policy: MirrorPolicy) -> RequestHeaders:
-    """A copy of the head as it goes upstream, its host marked `-shadow` (before the port) unless that is off."""
+def shadow_request(request: RequestHeaders, policy: MirrorPolicy, local_ip: bytes = b"") -> RequestHeaders:
+    """A copy of the head as it goes upstream, its host marked `-shadow` (before the port) unless that is off.
+
+    As any request that Envoy makes by itself, it says so (x-envoy-internal), and that it comes from `local_ip`.
+    """
     host = request.authority
     if policy.append_shadow_suffix:
         name, colon, port = host.rpartition(b":")
@@ -23,4 +26,8 @@ def shadow_request(request: RequestHeaders, policy: MirrorPolicy) -> RequestHead
     copy.update(request)
     if request.multi is not None:
         copy.multi = {name: list(values) for name, values in request.multi.items()}
+    copy.set(b"x-envoy-internal", b"true")
+    if local_ip:
+        earlier = request.get(b"x-forwarded-for")
+        copy.set(b"x-forwarded-for", earlier + b"," + local_ip if earlier else local_ip)
     return copy

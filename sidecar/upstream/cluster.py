@@ -260,7 +260,7 @@ class ClusterRuntime:
             keep_alive(transport.get_extra_info("socket"), self.config.keepalive)
         if tls is not None and not names_match(tls, transport.get_extra_info("peercert")):
             transport.abort()
-            raise ssl.SSLError("verify SAN list")
+            raise ssl.SSLError(ssl.SSL_ERROR_SSL, "CERTIFICATE_VERIFY_FAILED:verify_SAN_list")
 
     def _context(self, tls: UpstreamTls) -> ssl.SSLContext:
         context = self._contexts.get(id(tls))

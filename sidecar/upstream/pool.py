@@ -15,6 +15,7 @@ from sidecar.upstream.connection import (
     UpstreamConnection,
     UpstreamHandler,
 )
+from sidecar.upstream.tls import tls_error
 
 if TYPE_CHECKING:
     from sidecar.upstream.cluster import ClusterRuntime
@@ -220,9 +221,12 @@ class HostPool:
             self.cluster.stats.cx_connect_timeout.value += 1
             self._connect_failed(CONNECT_TIMEOUT, "")
         except ssl.SSLError as error:
-            self._connect_failed(CONNECT_FAILURE, f"TLS_error:{error.reason or error}")
+            self._connect_failed(CONNECT_FAILURE, tls_error(error))
         except OSError as error:
             self._connect_failed(CONNECT_FAILURE, _connect_error(error))
+        except Exception as error:  # a bug of ours: told by the loop, but nobody is to wait for it
+            self._connect_failed(CONNECT_FAILURE, type(error).__name__)
+            raise
         else:
             self.connecting -= 1
             self.connections.add(connection)

@@ -62,3 +62,8 @@ def _matches(match: StringMatch, name: bytes) -> bool:
 def _wildcard(pattern: bytes, name: bytes) -> bool:
     """A certificate for *.example.com is good for one label before example.com (RFC 6125 6.4.3)."""
     return pattern[:2] == b"*." and name.partition(b".")[2] == pattern[2:]
+
+
+def tls_error(error: ssl.SSLError) -> str:
+    """%UPSTREAM_TRANSPORT_FAILURE_REASON% of a handshake that failed; the library does not always give a reason."""
+    return f"TLS_error:{getattr(error, 'reason', None) or error.args[-1]}".replace(" ", "_")
