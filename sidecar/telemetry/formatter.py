@@ -266,8 +266,8 @@ def _field(name: str) -> _Expression:
 _PLAIN: dict[str, _Expression] = {
     "PROTOCOL": _field("protocol"),
     "RESPONSE_CODE": _Expression("i.response_code", "number", False),
-    "RESPONSE_FLAGS": _Expression("(short(i.response_flags) if i.response_flags else None)", "text", True),
-    "RESPONSE_FLAGS_LONG": _Expression("(long(i.response_flags) if i.response_flags else None)", "text", True),
+    "RESPONSE_FLAGS": _Expression("(short(i.response_flags) if i.response_flags else '-')", "text", False),
+    "RESPONSE_FLAGS_LONG": _Expression("(long(i.response_flags) if i.response_flags else '-')", "text", False),
     "CONNECTION_TERMINATION_DETAILS": _field("connection_termination_details"),
     "UPSTREAM_TRANSPORT_FAILURE_REASON": _field("upstream_transport_failure_reason"),
     "BYTES_RECEIVED": _Expression("i.bytes_received", "number", False),

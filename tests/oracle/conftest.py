@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import envoy_missing
-from tests.oracle.mesh import PROXIES, Mesh
+from tests.oracle.mesh import PROXIES, SUBNET, Mesh
 from tests.oracle.play import Player
 from tests.oracle.table import Case
 
@@ -49,8 +54,25 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
     if reason := envoy_missing():
         pytest.skip(reason)
     mesh = Mesh(tmp_path_factory.mktemp("oracle"))
-    try:
-        mesh.start()
-        yield Outcomes(mesh)
-    finally:
-        mesh.stop()
+    with alone():
+        try:
+            mesh.start()
+            yield Outcomes(mesh)
+        finally:
+            mesh.stop()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One run at a time on a machine: all have the same addresses."""
+    path = Path(tempfile.gettempdir()) / f"lugsail-oracle-{SUBNET}.lock"
+    with path.open("w") as lock:
+        for _ in range(900):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.1)
+        else:
+            pytest.skip(f"another run holds {path}")
+        yield

@@ -11,7 +11,7 @@ from tests.oracle.cases.table import CASES
 from tests.oracle.conftest import Outcomes
 from tests.oracle.mesh import PROXIES, log_lines
 from tests.oracle.play import own
-from tests.oracle.table import Case
+from tests.oracle.table import SIDECAR, Case
 
 pytestmark = [pytest.mark.e2e, pytest.mark.envoy]
 
@@ -51,7 +51,10 @@ def test_same_log(case: Case, outcomes: Outcomes) -> None:
                 assert len(logged) == 1, (proxy, one.url, logged)
                 assert logged[0].startswith(one.log), (proxy, one.url, logged)
     if case.asks and "log" not in case.excused:
-        assert comparable(lines["python"]) == comparable(lines["envoy"])
+        # What a gateway forwards names an address of the machine, and the echo of it counts as sent.
+        fields = [name for name in LOGGED if name != "sent" or case.via == SIDECAR]
+        ours, theirs = comparable(lines["python"], fields), comparable(lines["envoy"], fields)
+        assert ours == theirs, difference(ours, theirs, "log")
 
 
 def difference(ours: Any, theirs: Any, at: str) -> str:
@@ -80,5 +83,5 @@ def written(outcomes: Outcomes, case: Case, proxy: str) -> list[list[dict[str, s
         time.sleep(0.1)
 
 
-def comparable(lines: list[list[dict[str, str]]]) -> list[list[dict[str, Any]]]:
-    return [[{name: own(line[name]) for name in LOGGED} for line in one] for one in lines]
+def comparable(lines: list[list[dict[str, str]]], fields: list[str]) -> list[list[dict[str, Any]]]:
+    return [[{name: own(line[name]) for name in fields} for line in one] for one in lines]

@@ -11,7 +11,7 @@ from tests.oracle.table import SUBSETS, V1, Case, ask, destination_rule, virtual
 
 FAST = "backoff: 2ms"
 #: The first attempt goes to any of two endpoints.
-CHANCE = {part: "which endpoint is asked first is left to chance" for part in ("answers", "hits", "log")}
+CHANCE = dict.fromkeys(("answers", "hits", "log"), "which endpoint is asked first is left to chance")
 ONE_SHOT = destination_rule("{connectionPool: {http: {maxRequestsPerConnection: 1}}}")
 
 

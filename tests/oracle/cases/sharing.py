@@ -83,12 +83,14 @@ async def by_source(player: Player) -> dict[str, str]:
     return found
 
 
-async def overflow(player: Player) -> list[Any]:
-    """One connection, one waiting: of six at a time two are served."""
+async def overflow(player: Player) -> dict[str, Any]:
+    """One connection, one waiting: most of six at a time are turned away (how many depends on when it connects)."""
     answers = await player.at_once([ask(do="delay=0.4")] * 6)
-    found = sorted((a.status, a.get("x-envoy-overloaded") or "", a.body.decode()[:60] * (a.status != 200)) for a in answers)
-    assert Counter(status for status, _, _ in found) == {200: 2, 503: 4}, found
-    return found
+    served = sum(answer.status == 200 for answer in answers)
+    assert 1 <= served <= 3, (player.proxy, answers)
+    refused = {(a.status, a.get("x-envoy-overloaded"), a.body.decode()) for a in answers if a.status != 200}
+    assert len(refused) == 1, refused
+    return {"refused": refused}
 
 
 async def connections_of(player: Player, n: int = 6, pause_s: float = 0.0) -> list[int]:
@@ -112,7 +114,7 @@ async def ejected(player: Player) -> dict[str, Any]:
     seen: Counter[str] = Counter()
     for _ in range(60):
         seen[by(await player.send(ask(host="ring:9000", do="r1:status=503", status=None)))] += 1
-    assert seen["503"] == 3, seen
+    assert seen["r1"] == 3, seen
     before = [by(await player.send(ask(host="ring:9000"))) for _ in range(30)]
     assert "r1" not in before
     return {"met": sorted(set(before))}

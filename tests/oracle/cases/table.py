@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.oracle.cases import changing, failing, matching, sharing
+from tests.oracle.cases import changing, failing, gateways, matching, semantics, sharing
 
-CASES = (*matching.CASES, *changing.CASES, *failing.CASES, *sharing.CASES)
+CASES = (*matching.CASES, *changing.CASES, *failing.CASES, *sharing.CASES, *gateways.CASES, *semantics.CASES)

@@ -35,5 +35,14 @@ def test_the_copy_is_independent() -> None:
     copy = shadow_request(request, MirrorPolicy(cluster="c"))
     request.add(b"a", b"3")
     request[b"b"] = b"new"
-    assert list(copy.lines()) == [(b"a", b"1"), (b"a", b"2")]
+    assert list(copy.lines()) == [(b"a", b"1"), (b"a", b"2"), (b"x-envoy-internal", b"true")]
     assert (copy.method, copy.path, copy.scheme) == (b"POST", b"/x", b"http")
+
+
+def test_the_copy_says_who_made_it() -> None:
+    request = RequestHeaders(b"GET", b"/", b"h")
+    policy = MirrorPolicy(cluster="c")
+    assert shadow_request(request, policy, b"127.0.0.1").get(b"x-forwarded-for") == b"127.0.0.1"
+    request[b"x-forwarded-for"] = b"1.2.3.4"
+    assert shadow_request(request, policy, b"127.0.0.1").get(b"x-forwarded-for") == b"1.2.3.4,127.0.0.1"
+    assert request[b"x-forwarded-for"] == b"1.2.3.4"

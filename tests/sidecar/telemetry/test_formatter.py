@@ -198,3 +198,9 @@ def test_json_keeps_types_and_sorts_keys() -> None:
         '"path":"/reviews/0?x=1","status":503}\n'
     )
     assert json.loads(line)["status"] == 503
+
+
+def test_no_flags_are_a_dash_in_headers_too() -> None:
+    made = compile_substitution(b"%RESPONSE_FLAGS%")
+    assert not isinstance(made, bytes)
+    assert made(StreamInfo(0.0, 0)) == b"-"
