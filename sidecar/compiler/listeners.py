@@ -18,7 +18,7 @@ from sidecar.compiler.ignored import check
 from sidecar.compiler.istio_metadata import resource_of
 from sidecar.compiler.listener_filters import compile_listener_filters
 from sidecar.compiler.tcp_proxy import compile_tcp_proxy
-from sidecar.config.listeners import FilterChain, FilterChainMatch, Listener, Network
+from sidecar.config.listeners import MOST_BACKLOG, FilterChain, FilterChainMatch, Listener, Network
 from sidecar.config.protos import timeout_ms, unpack, wrapped
 from sidecar.config.rejected import At
 
@@ -88,7 +88,7 @@ def compile_listener(proto: Any) -> Listener:
         listener_filters=compile_listener_filters(proto.listener_filters, at),
         listener_filters_timeout_ms=timeout_ms(proto, "listener_filters_timeout", at, 15_000.0),
         continue_on_listener_filters_timeout=proto.continue_on_listener_filters_timeout,
-        backlog=wrapped(proto, "tcp_backlog_size", 128),
+        backlog=wrapped(proto, "tcp_backlog_size", MOST_BACKLOG),
         stat_prefix=proto.stat_prefix,
         rds_names=rds_names,
     )

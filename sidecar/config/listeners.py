@@ -14,6 +14,9 @@ from sidecar.config.routes import RouteConfiguration
 
 Network = IPv4Network | IPv6Network
 
+#: The system makes net.core.somaxconn of it, Envoy's default on Linux.
+MOST_BACKLOG = 65_535
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessLog:
@@ -160,7 +163,7 @@ class Listener:
     listener_filters: tuple[ListenerFilter, ...] = ()
     listener_filters_timeout_ms: float | None = 15_000.0
     continue_on_listener_filters_timeout: bool = False
-    backlog: int = 128
+    backlog: int = MOST_BACKLOG
     reuse_port: bool = True
     stat_prefix: str = ""
     rds_names: frozenset[str] = field(default_factory=frozenset)
