@@ -216,9 +216,11 @@ class Stream(RoutedStream):
             manager.decorate(self, headers)
         self.response_started = True
         info.response_code = status
-        if self.close or connection.draining or (end and not self.request_complete):
+        if self.close or connection.draining or self.upgrading or (end and not self.request_complete):
             self.close = True
             headers[b"connection"] = b"close"
+            if self.upgrading:  # refused: what the client sends on is no request, and its own has no end to count from
+                headers.remove(b"x-envoy-upstream-service-time")
         elif self.http_10:
             headers[b"connection"] = b"keep-alive"
         if self.is_head or status == 204 or status == 304:

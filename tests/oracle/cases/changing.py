@@ -59,7 +59,9 @@ CASES = (
     ),
     Case(
         "rewrite-ignore-case",
-        virtual_service(f"- match: [{{uri: {{prefix: /Old}}, ignoreUriCase: true}}]\n  rewrite: {{uri: /new}}\n  {APP}"),
+        virtual_service(
+            f"- match: [{{uri: {{prefix: /Old}}, ignoreUriCase: true}}]\n  rewrite: {{uri: /new}}\n  {APP}"
+        ),
         (ask("/OLD/x", line="GET /new/x HTTP/1.1"),),
     ),
     Case(
@@ -79,13 +81,20 @@ CASES = (
     Case(
         "redirect-uri",
         rule("redirect: {uri: /there}"),
-        (ask("/x?q=1", status=301, text="", gives={"location": "http://app:9000/there?q=1"}),
-         ask("/x", status=301)),
-    ),  # fmt: skip
-    Case("redirect-head", rule("redirect: {uri: /there}"), (ask("/x", status=301, method="HEAD"),),
-         excused={"answers": "Envoy names a transfer-encoding for the body that GET would not have either"}),
-    Case("redirect-post", rule("redirect: {uri: /there}"), (ask("/x", status=301, method="POST", body=b"abc"),),
-         excused=EARLY),
+        (ask("/x?q=1", status=301, text="", gives={"location": "http://app:9000/there?q=1"}), ask("/x", status=301)),
+    ),
+    Case(
+        "redirect-head",
+        rule("redirect: {uri: /there}"),
+        (ask("/x", status=301, method="HEAD"),),
+        excused={"answers": "Envoy names a transfer-encoding for the body that GET would not have either"},
+    ),
+    Case(
+        "redirect-post",
+        rule("redirect: {uri: /there}"),
+        (ask("/x", status=301, method="POST", body=b"abc"),),
+        excused=EARLY,
+    ),
     Case(
         "redirect-authority-scheme",
         rule("redirect: {authority: new.example, scheme: https, redirectCode: 302}"),
@@ -124,9 +133,12 @@ CASES = (
             ask("/x", status=503, method="HEAD", text=""),
         ),
     ),
-    Case("direct-response-post", rule("directResponse: {status: 200, body: {string: hi}}"),
-         (ask("/x", text="hi", method="POST", body=b"abc" * 1000),), excused=EARLY),
-
+    Case(
+        "direct-response-post",
+        rule("directResponse: {status: 200, body: {string: hi}}"),
+        (ask("/x", text="hi", method="POST", body=b"abc" * 1000),),
+        excused=EARLY,
+    ),
     Case(
         "direct-response-bytes",
         rule("directResponse: {status: 200, body: {bytes: aGVsbG8=}}"),
@@ -196,9 +208,15 @@ CASES = (
             " x-cluster: '%UPSTREAM_CLUSTER%', x-up-copy: '%RESP(X-UP)%', x-route: '%ROUTE_NAME%'}}\n"
             f"  {APP}"
         ),
-        (ask("/p?q", h={"x-a": "alpha"}, seen={"x-path": "/p?q", "x-m": "GET/HTTP/1.1", "x-alt": "alpha"},
-             gives={"x-code": "200", "x-up-copy": "1"}),),
-    ),  # fmt: skip
+        (
+            ask(
+                "/p?q",
+                h={"x-a": "alpha"},
+                seen={"x-path": "/p?q", "x-m": "GET/HTTP/1.1", "x-alt": "alpha"},
+                gives={"x-code": "200", "x-up-copy": "1"},
+            ),
+        ),
+    ),
     Case(
         "headers-host",
         rule(f"headers: {{request: {{set: {{Host: set.example}}}}}}\n  {APP}"),
@@ -206,7 +224,9 @@ CASES = (
     ),
     Case(
         "headers-append-to-repeated",
-        rule(f"headers: {{request: {{add: {{x-a: '3'}}}}, response: {{add: {{x-up: '9'}}, remove: [server]}}}}\n  {APP}"),
+        rule(
+            f"headers: {{request: {{add: {{x-a: '3'}}}}, response: {{add: {{x-up: '9'}}, remove: [server]}}}}\n  {APP}"
+        ),
         (ask(h={"x-a": "1", "X-A": "2"}, do="add-set-cookie=a=1 add-Set-Cookie=b=2"),),
     ),
     Case(
@@ -218,28 +238,42 @@ CASES = (
         (ask(do="delay=0.6", status=504, gives={"x-own": "yes", "x-code": "0"}),),
     ),
     Case("headers-on-a-fault", OWN.format("fault: {abort: {httpStatus: 418, percentage: {value: 100}}}", "app"), ANY),
-    Case("headers-on-a-preflight", OWN.format("corsPolicy: {allowOrigins: [{exact: 'http://a'}]}", "app"),
-         (ask(method="OPTIONS", h={"origin": "http://a", **PREFLIGHT}, status=None),)),
+    Case(
+        "headers-on-a-preflight",
+        OWN.format("corsPolicy: {allowOrigins: [{exact: 'http://a'}]}", "app"),
+        (ask(method="OPTIONS", h={"origin": "http://a", **PREFLIGHT}, status=None),),
+    ),
     Case("headers-without-cluster", OWN.format("", "app, subset: none"), ANY),
     Case("headers-without-endpoints", OWN.format("", "empty"), ANY),
-    Case("headers-without-connection", OWN.format("retries: {attempts: 0}", "dead"), ANY,
-         excused={}),
-    Case("headers-on-a-reset", OWN.format("retries: {attempts: 0}", "app"), (ask(do="close", status=503),),
-         excused={"hits": REUSED}),
-    Case("headers-on-a-redirect", rule("redirect: {uri: /x}\n  headers: {request: {set: {x-q: '1'}}, response: {set: {x-own: 'yes'}}}"), ANY),
+    Case("headers-without-connection", OWN.format("retries: {attempts: 0}", "dead"), ANY, excused={}),
+    Case(
+        "headers-on-a-reset",
+        OWN.format("retries: {attempts: 0}", "app"),
+        (ask(do="close", status=503),),
+        excused={"hits": REUSED},
+    ),
+    Case(
+        "headers-on-a-redirect",
+        rule("redirect: {uri: /x}\n  headers: {request: {set: {x-q: '1'}}, response: {set: {x-own: 'yes'}}}"),
+        ANY,
+    ),
     Case(
         "cors-preflight",
         CORS,
         (
-            ask(method="OPTIONS", h={"origin": "http://a.example", **PREFLIGHT}, hits=0,
-                gives={"access-control-allow-origin": "http://a.example", "access-control-max-age": "60"}),
+            ask(
+                method="OPTIONS",
+                h={"origin": "http://a.example", **PREFLIGHT},
+                hits=0,
+                gives={"access-control-allow-origin": "http://a.example", "access-control-max-age": "60"},
+            ),
             ask(method="OPTIONS", h={"origin": "http://b.example", **PREFLIGHT}, hits=0),
             ask(method="OPTIONS", h={"origin": "http://c1", **PREFLIGHT}, hits=0),
             ask(method="OPTIONS", h={"origin": "http://no.example", **PREFLIGHT}, status=None),
             ask(method="OPTIONS", h={"origin": "http://a.example"}, hits=1),
             ask(method="OPTIONS", h={**PREFLIGHT}, hits=1),
         ),
-    ),  # fmt: skip
+    ),
     Case(
         "cors-simple",
         CORS,

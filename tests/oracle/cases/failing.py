@@ -70,11 +70,13 @@ CASES = (
         ask(do="until=1 garbage", status=None),
     )),
     Case("retry-connect-failure", virtual_service(
-        f"- retries: {{attempts: 3, retryOn: connect-failure, {FAST}}}\n  route: [{{destination: {{host: half}}}}]", "half"
+        f"- retries: {{attempts: 3, retryOn: connect-failure, {FAST}}}\n  route: [{{destination: {{host: half}}}}]",
+        "half",
     ), tuple(ask(host="half:9000", by="half-alive", hits=1) for _ in range(4)),
         excused=CHANCE),
     Case("retry-no-connection", virtual_service(
-        f"- retries: {{attempts: 2, retryOn: connect-failure, {FAST}}}\n  route: [{{destination: {{host: dead}}}}]", "dead"
+        f"- retries: {{attempts: 2, retryOn: connect-failure, {FAST}}}\n  route: [{{destination: {{host: dead}}}}]",
+        "dead",
     ), (ask(host="dead:9000", status=503, log="503 URX,UF upstream_reset_before_response_started"),)),
     Case("retry-retriable-4xx", retries("retriable-4xx"), (
         ask(do="until=1 status=409", hits=2), ask(do="status=404", status=404, hits=1),

@@ -117,9 +117,18 @@ CASES = (
     Case(
         "query-params",
         matched("{queryParams: {q: {exact: one}}}"),
-        (v2("/?q=one"), v2("/?a=b&q=one"), v1("/?q=two"), v1("/?Q=one"), v1("/?q="), v1("/"), v2("/?q=one&q=two"),
-         v1("/?q=on%65"), v1("/?q=two&q=one")),
-    ),  # fmt: skip
+        (
+            v2("/?q=one"),
+            v2("/?a=b&q=one"),
+            v1("/?q=two"),
+            v1("/?Q=one"),
+            v1("/?q="),
+            v1("/"),
+            v2("/?q=one&q=two"),
+            v1("/?q=on%65"),
+            v1("/?q=two&q=one"),
+        ),
+    ),
     Case(
         "query-params-regex",
         matched("{queryParams: {q: {regex: '[0-9]+'}}}"),
@@ -186,10 +195,7 @@ CASES = (
     Case(
         "delegate",
         SUBSETS
-        + virtual_service(
-            "- match: [{uri: {prefix: /d}}]\n  delegate: {name: part, namespace: default}\n"
-            f"- {V1}"
-        )
+        + virtual_service(f"- match: [{{uri: {{prefix: /d}}}}]\n  delegate: {{name: part, namespace: default}}\n- {V1}")
         + f"""
 apiVersion: networking.istio.io/v1
 kind: VirtualService
