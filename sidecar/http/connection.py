@@ -17,6 +17,7 @@ from sidecar.telemetry import response_flags as flag
 from sidecar.timers import Deadline
 from sidecar.upstream.connection import UpstreamConnection
 from sidecar.upstream.relay import ClosingOnce, join
+from sidecar.upstream.socket_name import socket_name
 
 if TYPE_CHECKING:
     from sidecar.http.connection_manager import HttpManager
@@ -93,9 +94,9 @@ class ServerConnection(RequestReader, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by type
-        self.remote_address = _address(transport.get_extra_info("peername"))
+        self.remote_address = socket_name(transport.get_extra_info("peername"))
         local = transport.get_extra_info("sockname")
-        self.local_address = _address(local)
+        self.local_address = socket_name(local)
         if self.original_destination is None and isinstance(local, tuple):
             self.original_destination = (local[0], local[1])
         self.manager.opened(self)
@@ -399,10 +400,3 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         if self.current is None and not self.closing:
             self.manager.stats.cx_idle_timeout.value += 1
             self.finish_closing()
-
-
-def _address(name: object) -> str:
-    """`ip:port` of a socket name, `[ip]:port` for IPv6; a Unix socket's path."""
-    if isinstance(name, tuple):
-        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
-    return str(name or "")

@@ -19,6 +19,7 @@ from sidecar.upstream.cluster import ClusterRuntime
 from sidecar.upstream.cluster_manager import ClusterManager
 from sidecar.upstream.host import Host
 from sidecar.upstream.relay import RelaySide
+from sidecar.upstream.socket_name import socket_name
 
 Recorder = Callable[[StreamInfo], None]
 Log = Callable[[list[StreamInfo]], None]
@@ -101,8 +102,8 @@ class TcpConnection(RelaySide):
         local = transport.get_extra_info("sockname")
         if self.original_destination is None and isinstance(local, tuple):
             self.original_destination = (local[0], local[1])
-        info.downstream_local_address = _address(local)
-        info.downstream_remote_address = _address(transport.get_extra_info("peername"))
+        info.downstream_local_address = socket_name(local)
+        info.downstream_remote_address = socket_name(transport.get_extra_info("peername"))
         manager.connections.add(self)
         manager.cx_total.value += 1
         manager.cx_active.value += 1
@@ -154,7 +155,7 @@ class TcpConnection(RelaySide):
         cluster.stats.cx_active.value += 1
         host.active_connections += 1
         self.info.upstream_transport_failure_reason = ""
-        self.info.upstream_local_address = _address(upstream.transport.get_extra_info("sockname"))
+        self.info.upstream_local_address = socket_name(upstream.transport.get_extra_info("sockname"))
         if self.transport is None:
             upstream.transport.close()
             return
@@ -229,9 +230,3 @@ class TcpConnection(RelaySide):
             self._cluster.stats.cx_active.value -= 1
             self._cluster.stats.cx_destroy.value += 1
         self._manager.ended(self)
-
-
-def _address(name: object) -> str:
-    if isinstance(name, tuple):
-        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
-    return str(name or "")

@@ -13,6 +13,7 @@ from sidecar.codec.headers import Headers, ResponseHeaders
 from sidecar.codec.http1 import ResponseReader
 from sidecar.codec.plain_heads import plain_response
 from sidecar.codec.reader import UNTIL_CLOSE, MalformedMessage
+from sidecar.upstream.socket_name import socket_name
 
 if TYPE_CHECKING:
     from sidecar.upstream.pool import HostPool
@@ -106,9 +107,7 @@ class UpstreamConnection(ResponseReader, asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by type
         limit = self.pool.cluster.config.buffer_limit_bytes
         self.transport.set_write_buffer_limits(high=limit or 65536)
-        name = transport.get_extra_info("sockname")
-        if isinstance(name, tuple):
-            self.local_address = f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+        self.local_address = socket_name(transport.get_extra_info("sockname"))
 
     def data_received(self, data: bytes) -> None:
         # As ResponseReader does it, and only where a request waits for its response.
