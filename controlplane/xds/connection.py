@@ -28,12 +28,14 @@ log = logging.getLogger(__name__)
 REQUEST_BACKLOG = 64
 # A client that reads but never answers gets no more than this many unanswered responses of a type.
 OUTSTANDING_LIMIT = 16
+# Nor may it ask again and again without answering what it got.
+UNANSWERED_LIMIT = 256
 # Names that one proxy may subscribe to, per type.
 NAMES_LIMIT = 50_000
 
 
-class TooManyNames(Exception):
-    """The client asks for more names than a proxy can want."""
+class AsksTooMuch(Exception):
+    """The client asks for more than a proxy can want: its stream ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class Connection:
     # The worker
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises TooManyNames, and whatever writing raises once the stream is gone."""
+        """Serve until cancelled. Raises AsksTooMuch, and whatever writing raises once the stream is gone."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -138,7 +140,7 @@ class Connection:
         starts = not subscription.started
         reaction = self._codec.receive(subscription, request)
         if len(subscription.names) > NAMES_LIMIT:
-            raise TooManyNames(f"{short_name(type_url)}: more than {NAMES_LIMIT} names in one subscription")
+            raise AsksTooMuch(f"{short_name(type_url)}: more than {NAMES_LIMIT} names in one subscription")
         if starts and type_url == CDS and EDS in self.subscriptions:
             self.subscriptions[EDS].respond_always_once()
         if reaction.answered:
@@ -214,6 +216,8 @@ class Connection:
         self, type_url: str, subscription: Subscription, plan: Plan, resources: Mapping[str, Built]
     ) -> None:
         kind = short_name(type_url)
+        if len(subscription.outstanding) >= UNANSWERED_LIMIT:
+            raise AsksTooMuch(f"{kind}: {UNANSWERED_LIMIT} responses have no ACK or NACK; answer with their nonces")
         self._nonce += 1
         nonce = f"{self.status.connection_id}-{self._nonce}"
         response = self._codec.render(type_url, nonce, plan, resources)

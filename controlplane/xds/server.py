@@ -17,7 +17,7 @@ from envoy.service.discovery.v3.ads_pb2_grpc import (
 
 from controlplane.model.proxy import InvalidNode, Proxy
 from controlplane.xds.codec import Codec, DeltaCodec, SotwCodec
-from controlplane.xds.connection import Connection, Push, TooManyNames
+from controlplane.xds.connection import AsksTooMuch, Connection, Push
 from controlplane.xds.observer import XdsObserver
 from controlplane.xds.references import ReferenceCache
 from controlplane.xds.status import StatusBoard
@@ -171,7 +171,7 @@ class AdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
             reader.cancel()
             worker.cancel()
             await asyncio.gather(reader, worker, return_exceptions=True)
-        if isinstance(error, TooManyNames):
+        if isinstance(error, AsksTooMuch):
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         if error is not None and not context.cancelled():
             log.error("%s: the stream ends", connection.status.proxy_id, exc_info=error)

@@ -173,7 +173,8 @@ def run_detached(options: Options) -> Iterator[dict[str, Any]]:
             yield event
     if not decided:
         code = child.wait()
-        yield {"event": "error", "text": f"The mesh ended with exit code {code}; its log is {log}.", "exit_code": 1}
+        how = f"ended with exit code {code}" if code else "was stopped before it was up"
+        yield {"event": "error", "text": f"The mesh {how}; its log is {log}.", "exit_code": 1}
     child.returncode = child.returncode or 0  # it goes on without us
 
 

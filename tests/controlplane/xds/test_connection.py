@@ -8,7 +8,7 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, Disc
 from google.rpc.status_pb2 import Status
 
 from controlplane.xds.codec import DeltaCodec, SotwCodec
-from controlplane.xds.connection import OUTSTANDING_LIMIT, Connection, Push
+from controlplane.xds.connection import OUTSTANDING_LIMIT, UNANSWERED_LIMIT, AsksTooMuch, Connection, Push
 from controlplane.xds.observer import XdsObserver
 from controlplane.xds.references import ReferenceCache
 from controlplane.xds.status import State, StatusBoard
@@ -247,6 +247,19 @@ async def test_a_proxy_that_never_answers_gets_a_bounded_number_of_responses(pee
     assert len(sent) == OUTSTANDING_LIMIT
     await peer.ack(sent[-1:])
     assert len(await peer.settle()) == 1
+
+
+async def test_a_client_that_asks_again_and_again_without_answering_is_ended():
+    peer = Peer()
+    worker = asyncio.create_task(peer.connection.run())
+    for _ in range(UNANSWERED_LIMIT):
+        await peer.request(CDS)
+        await peer.settle()
+    assert not worker.done()
+    await peer.request(CDS)
+    await peer.settle()
+    with pytest.raises(AsksTooMuch, match="CDS: 256 responses have no ACK or NACK"):
+        await worker
 
 
 async def test_a_translation_that_raises_leaves_the_stream_up_and_is_told(peer, caplog):
