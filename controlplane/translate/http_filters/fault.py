@@ -9,36 +9,13 @@ from envoy.type.v3 import percent_pb2
 
 from controlplane.translate.percent import fractional
 from controlplane.translate.protos import any_of, duration
+from lugsail.api.grpc_status import GRPC_STATUSES
 from lugsail.api.scalars import parse_duration
 from lugsail.api.virtual_service import HTTPFaultInjection
 
 NAME = "envoy.filters.http.fault"
 
-# gRPC status codes by name (grpc.io, "Status codes and their use in gRPC").
-GRPC_STATUS = {
-    name: code
-    for code, name in enumerate(
-        (
-            "OK",
-            "CANCELLED",
-            "UNKNOWN",
-            "INVALID_ARGUMENT",
-            "DEADLINE_EXCEEDED",
-            "NOT_FOUND",
-            "ALREADY_EXISTS",
-            "PERMISSION_DENIED",
-            "RESOURCE_EXHAUSTED",
-            "FAILED_PRECONDITION",
-            "ABORTED",
-            "OUT_OF_RANGE",
-            "UNIMPLEMENTED",
-            "INTERNAL",
-            "UNAVAILABLE",
-            "DATA_LOSS",
-            "UNAUTHENTICATED",
-        )
-    )
-}
+GRPC_STATUS = {name: code for code, name in enumerate(GRPC_STATUSES)}
 
 
 def http_filter() -> Any:

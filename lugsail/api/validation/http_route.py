@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Sequence
 from http import HTTPStatus
 
+from lugsail.api.grpc_status import GRPC_STATUSES
 from lugsail.api.scalars import parse_duration
 from lugsail.api.validation.headers import check_authority_once, check_cors_name, check_headers, check_matched_name
 from lugsail.api.validation.names import check_gateway_names, check_labels, check_wildcard_host, is_dns_label
@@ -59,25 +60,6 @@ RETRY_ON = frozenset(
         "resource-exhausted",
         "unavailable",
     )
-)
-GRPC_STATUSES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
 )
 
 
