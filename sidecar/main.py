@@ -94,12 +94,12 @@ async def _serve(options: Options, bootstrap: dict[str, Any]) -> int:
         reopen_logs=logs.reopen,
         options={"config_path": str(options.bootstrap_path), "concurrency": 1, "log_level": options.log_level},
     )
-    ip = options.identity.ip
+    pages = options.pages_address
     admin = Admin(
         view,
         admin=(options.admin_address, ADMIN_PORT),
-        prometheus=(ip, PROMETHEUS_PORT),
-        health=(ip, HEALTH_PORT),
+        prometheus=(pages, PROMETHEUS_PORT),
+        health=(pages, HEALTH_PORT),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)

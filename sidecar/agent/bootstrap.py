@@ -1,11 +1,14 @@
 """Envoy's bootstrap for one pod, as JSON: the one description that both proxies start from.
 
-Everything listens on the pod's own addresses, never on the wildcard: the admin page on 15000, the proxy's own metrics
-on 15090 and its readiness on 15021, these two as static listeners that lead to the admin page.
+The admin page listens on 15000, the proxy's own metrics on 15090 and its readiness on 15021, these two as static
+listeners that lead to the admin page. On a machine that pods share, each listens on its own addresses, never on the
+wildcard; in a network namespace of its own, a pod's two small pages listen on every address, for these may change.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +17,9 @@ from sidecar.agent.identity import Identity
 ADMIN_PORT, HEALTH_PORT, PROMETHEUS_PORT = 15000, 15021, 15090
 XDS_CLUSTER, ADMIN_CLUSTER = "xds-grpc", "prometheus_stats"
 
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
+)
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _HTTP_OPTIONS = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -39,8 +45,12 @@ _STAT_TAGS: tuple[tuple[str, str], ...] = (
 )
 
 
-def build_bootstrap(identity: Identity, discovery: str, admin_address: str) -> dict[str, Any]:
-    """The bootstrap. `discovery` is `ip:port` of the control plane's xDS, `admin_address` an IP address."""
+def build_bootstrap(
+    identity: Identity, discovery: str, admin_address: str, pages_address: str | None = None
+) -> dict[str, Any]:
+    """The bootstrap. `discovery` is `host:port` of the control plane's xDS, `admin_address` an IP address, and so is
+    `pages_address`, where metrics and readiness listen (default: the pod's)."""
+    pages = pages_address or identity.ip
     ads_only = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
     return {
         "node": identity.node(),
@@ -58,8 +68,8 @@ def build_bootstrap(identity: Identity, discovery: str, admin_address: str) -> d
         "static_resources": {
             "clusters": [_xds_cluster(discovery), _static_cluster(ADMIN_CLUSTER, admin_address, ADMIN_PORT)],
             "listeners": [
-                _admin_listener("prometheus", identity.ip, PROMETHEUS_PORT, "/stats/prometheus", "/stats/prometheus"),
-                _admin_listener("health", identity.ip, HEALTH_PORT, "/healthz/ready", "/ready"),
+                _admin_listener("prometheus", pages, PROMETHEUS_PORT, "/stats/prometheus", "/stats/prometheus"),
+                _admin_listener("health", pages, HEALTH_PORT, "/healthz/ready", "/ready"),
             ],
         },
         "stats_config": {
@@ -76,20 +86,32 @@ def build_bootstrap(identity: Identity, discovery: str, admin_address: str) -> d
 
 
 def address_of(host_port: str) -> tuple[str, int]:
-    """`1.2.3.4:15010` or `[::1]:15010` as (ip, port). Raises ValueError with what would be right."""
+    """`1.2.3.4:15010`, `[::1]:15010` or `control-plane:15010` as (host, port). Raises ValueError with what is right."""
     host, separator, port = host_port.rpartition(":")
     if not separator or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"{host_port!r} is not an address and port such as 127.20.0.1:15010")
-    return host.strip("[]"), int(port)
+        raise ValueError(f"{host_port!r} is not an address and port such as 127.20.0.1:15010 or control-plane:15010")
+    host = host.strip("[]")
+    if not _is_ip(host) and not _HOST_NAME.fullmatch(host):
+        raise ValueError(f"{host_port!r}: {host!r} is neither an IP address nor a host name")
+    return host, int(port)
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def discovery_target(bootstrap: Mapping[str, Any]) -> str:
-    """The `ip:port` of the control plane that a bootstrap names."""
+    """The `host:port` of the control plane that a bootstrap names."""
     for cluster in bootstrap["static_resources"]["clusters"]:
         if cluster["name"] == XDS_CLUSTER:
             endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
             where = endpoint["address"]["socket_address"]
-            return f"{where['address']}:{where['port_value']}"
+            host = where["address"]
+            return f"[{host}]:{where['port_value']}" if ":" in host else f"{host}:{where['port_value']}"
     raise ValueError(f"the bootstrap has no cluster {XDS_CLUSTER}")
 
 
@@ -110,11 +132,20 @@ def _static_cluster(name: str, ip: str, port: int) -> dict[str, Any]:
 
 
 def _xds_cluster(discovery: str) -> dict[str, Any]:
-    cluster = _static_cluster(XDS_CLUSTER, *address_of(discovery))
+    host, port = address_of(discovery)
+    cluster = _static_cluster(XDS_CLUSTER, host, port)
+    http2: dict[str, Any] = {}
+    if not _is_ip(host):
+        # A control plane that comes back elsewhere is found by its name; a stream that leads nowhere any more (the
+        # pod's address changed, say) is given up after two missed pings. The control plane takes one every 5 s.
+        cluster |= {"type": "STRICT_DNS", "dns_lookup_family": "V4_ONLY", "dns_refresh_rate": "2s",
+                    "respect_dns_ttl": False, "dns_failure_refresh_rate":
+                    {"base_interval": "0.2s", "max_interval": "2s"}}  # fmt: skip
+        http2["connection_keepalive"] = {"interval": "6s", "timeout": "3s"}
     cluster["typed_extension_protocol_options"] = {
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
             "@type": _HTTP_OPTIONS,
-            "explicit_http_config": {"http2_protocol_options": {}},
+            "explicit_http_config": {"http2_protocol_options": http2},
         }
     }
     cluster["upstream_connection_options"] = {"tcp_keepalive": {"keepalive_time": 300}}

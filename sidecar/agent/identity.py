@@ -17,7 +17,10 @@ Interception = Literal["NONE", "REDIRECT"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """One workload's proxy. `ip` is the pod's address; `bind_address` replaces the wildcard address, "" leaves it."""
+    """One workload's proxy. `ip` is the pod's address; `bind_address` replaces the wildcard address, "" leaves it.
+
+    `dns_capture` says that the app's questions to name servers come to the agent, which so wants the mesh's names.
+    """
 
     workload: str
     namespace: str
@@ -27,6 +30,7 @@ class Identity:
     service_account: str = "default"
     interception: Interception = "NONE"
     bind_address: str = ""
+    dns_capture: bool = False
 
     @property
     def node_id(self) -> str:
@@ -62,6 +66,8 @@ class Identity:
         }
         if self.bind_address:
             metadata["BIND_ADDRESS"] = self.bind_address
+        if self.dns_capture:
+            metadata["DNS_CAPTURE"] = "true"
         return metadata
 
     def node(self) -> dict[str, Any]:

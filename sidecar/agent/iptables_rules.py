@@ -1,4 +1,4 @@
-"""The iptables rules that bring a pod's traffic to its sidecar, as data: settings in, `iptables-restore` text out. Pure.
+"""The iptables rules that bring a pod's traffic to its sidecar, as data: settings in, text out. Pure.
 
 Chains, their order and what they let past are those of Istio's istio-iptables in REDIRECT mode, so what is known of one
 holds for the other. Two things differ: excluded interfaces are rules of our own chains, so that `--clean` can tell them
@@ -158,14 +158,9 @@ def apply_text(capture: Capture, saved: str = "") -> str:
     127.0.0.11 would otherwise have the app's questions before us.
     """
     wanted = rules(capture)
-    parts = []
-    for table in TABLES:
-        if table in wanted:
-            text = _table(table, wanted[table], saved)
-        else:
-            text = _removal(table, saved)
-        parts.append(text)
-    return "".join(parts)
+    return "".join(
+        _table(table, wanted[table], saved) if table in wanted else _removal(table, saved) for table in TABLES
+    )
 
 
 def clean_text(saved: str) -> str:
