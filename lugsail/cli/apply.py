@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lugsail.cli import distribution, references
-from lugsail.cli.connect import ControlPlaneOption, NamespaceOption, OutputOption, connect
+from lugsail.cli.connect import ControlPlaneOption, NamespaceOption, OutputOption, ProjectOption, connect
 from lugsail.cli.manifests import Manifest, in_safe_order, read_manifests
 from lugsail.cli.output import FAILURE, CliError, as_json, check_format, counted, error, warn
 from lugsail.client import ApiError, Client
@@ -35,6 +35,7 @@ def apply(
     timeout: distribution.TimeoutOption = "10s",
     output: OutputOption = None,
     control_plane: ControlPlaneOption = None,
+    project: ProjectOption = None,
 ) -> int:
     """Create or update resources; wait until every affected proxy has acknowledged them.
 
@@ -44,7 +45,7 @@ def apply(
     check_format(output, ["json"])
     timeout_s = distribution.parse_timeout(timeout)
     manifests = in_safe_order(valid_manifests(filename, namespace))
-    client = connect(control_plane, timeout_s)
+    client = connect(control_plane, project, timeout_s)
     results: list[dict[str, Any]] = []
     revisions: list[int] = []
     failed = False

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lugsail.cli import distribution
-from lugsail.cli.connect import ControlPlaneOption, NamespaceOption, connect
+from lugsail.cli.connect import ControlPlaneOption, NamespaceOption, ProjectOption, connect
 from lugsail.cli.kinds import kinds_of
 from lugsail.cli.manifests import in_safe_order, read_manifests
 from lugsail.cli.output import FAILURE, USAGE, CliError, error
@@ -34,6 +34,7 @@ def delete(
     wait: distribution.WaitOption = True,
     timeout: distribution.TimeoutOption = "10s",
     control_plane: ControlPlaneOption = None,
+    project: ProjectOption = None,
 ) -> int:
     """Delete resources by kind and name, or those that files describe."""
     timeout_s = distribution.parse_timeout(timeout)
@@ -50,7 +51,7 @@ def delete(
             (each.kind.group, each.kind.plural, each.kind.singular, each.namespace, each.name)
             for each in reversed(in_safe_order(reading.manifests))
         )
-    client = connect(control_plane, timeout_s)
+    client = connect(control_plane, project, timeout_s)
     if kind:
         for which in kinds_of(kind):
             chosen = names or []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lugsail.cli.connect import ControlPlaneOption, NamespaceOption, connect
+from lugsail.cli.connect import ControlPlaneOption, NamespaceOption, ProjectOption, connect
 from lugsail.cli.kinds import kinds_of
 from lugsail.cli.output import USAGE, CliError, as_json, as_yaml, check_format, duration, error, table, warn
 
@@ -37,6 +37,7 @@ def get(
     output: Annotated[str | None, typer.Option("--output", "-o", help="yaml, json, wide or name.")] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Then show each change as it happens.")] = False,
     control_plane: ControlPlaneOption = None,
+    project: ProjectOption = None,
 ) -> int:
     """Show resources of the control plane."""
     check_format(output, FORMATS)
@@ -45,7 +46,7 @@ def get(
         raise CliError("-w follows one kind at a time.", USAGE)
     if names and all_namespaces:
         raise CliError("A resource is found by name in one namespace: use -n, not -A.", USAGE)
-    client = connect(control_plane)
+    client = connect(control_plane, project)
     scope = None if all_namespaces else namespace
     lists: list[tuple[Kind, list[Resource], str]] = []
     missing = 0

@@ -13,6 +13,7 @@ import typer
 
 from lugsail.cli.output import FAILURE, USAGE, CliError, error
 from lugsail.client import ApiError, Unreachable
+from lugsail.lab.errors import LabError
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; nothing more to say to it
         return 0
-    except CliError as problem:
+    except (CliError, LabError) as problem:
         error(f"lugsail: {problem}")
         return problem.exit_code
     except Unreachable as problem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -11,11 +10,8 @@ import typer
 
 from lugsail.cli import config_dump as dump
 from lugsail.cli.config_dump import ClusterName, ConfigDump
-from lugsail.cli.connect import OutputOption, find_pod, running_lab
+from lugsail.cli.connect import OutputOption, ProjectOption, running_mesh
 from lugsail.cli.output import USAGE, CliError, as_json, check_format, table, warn
-
-ADMIN_PORT = 15000
-TIMEOUT_S = 10.0
 
 EXAMPLES = """\b
 Examples:
@@ -51,10 +47,16 @@ Rows = list[tuple[Any, ...]]
 @app.command("listeners", epilog="\b\nExample:\n  lugsail pc listeners productpage-v1 --port 15080")
 @app.command("listener", hidden=True)
 @app.command("l", hidden=True)
-def listeners(workload: Workload, port: Port = None, address: Address = None, output: OutputOption = None) -> None:
+def listeners(
+    workload: Workload,
+    port: Port = None,
+    address: Address = None,
+    output: OutputOption = None,
+    project: ProjectOption = None,
+) -> None:
     """Listeners: addresses, filter chains and where they lead."""
     chosen = []
-    for listener in _dump(workload).listeners():
+    for listener in _dump(workload, project).listeners():
         ip, number = dump.listener_address(listener)
         if port in (None, number) and address in (None, ip):
             chosen.append(listener)
@@ -65,9 +67,9 @@ def listeners(workload: Workload, port: Port = None, address: Address = None, ou
 @app.command("routes", epilog="\b\nExample:\n  lugsail pc routes productpage-v1 --name 15080")
 @app.command("route", hidden=True)
 @app.command("r", hidden=True)
-def routes(workload: Workload, name: Name = None, output: OutputOption = None) -> None:
+def routes(workload: Workload, name: Name = None, output: OutputOption = None, project: ProjectOption = None) -> None:
     """Routes: virtual hosts, matches, destinations, and the VirtualService each came from."""
-    found = _dump(workload).routes()
+    found = _dump(workload, project).routes()
     chosen = [config for config in found if name in (None, config.get("name"))]
     known = ", ".join(sorted({str(config["name"]) for config in found if config.get("name")}))
     _none_fits("route configuration", chosen, name, hint=f"; there are {known}" if known else "")
@@ -84,10 +86,11 @@ def clusters(
     direction: Direction = None,
     subset: Subset = None,
     output: OutputOption = None,
+    project: ProjectOption = None,
 ) -> None:
     """Clusters: the services that the proxy knows."""
     wanted = _cluster_filter(fqdn, port, direction, subset)
-    chosen = [cluster for cluster in _dump(workload).clusters() if wanted(str(cluster.get("name", "")))]
+    chosen = [cluster for cluster in _dump(workload, project).clusters() if wanted(str(cluster.get("name", "")))]
     _none_fits("cluster", chosen, fqdn, port, direction, subset)
     _show(output, chosen, CLUSTER_HEADER, lambda: [dump.cluster_row(cluster) for cluster in chosen])
 
@@ -102,10 +105,11 @@ def endpoints(
     direction: Direction = None,
     subset: Subset = None,
     output: OutputOption = None,
+    project: ProjectOption = None,
 ) -> None:
     """Endpoints: the addresses behind each cluster."""
     wanted = _cluster_filter(fqdn, port, direction, subset)
-    chosen = [each for each in dump.assignments(_dump(workload)) if wanted(str(each.get("cluster_name", "")))]
+    chosen = [each for each in dump.assignments(_dump(workload, project)) if wanted(str(each.get("cluster_name", "")))]
     _none_fits("cluster with endpoints", chosen, fqdn, port, direction, subset)
 
     def rows() -> Rows:
@@ -117,17 +121,17 @@ def endpoints(
 
 @app.command("bootstrap", epilog="\b\nExample:\n  lugsail pc bootstrap productpage-v1")
 @app.command("b", hidden=True)
-def bootstrap(workload: Workload, output: OutputOption = None) -> None:
+def bootstrap(workload: Workload, output: OutputOption = None, project: ProjectOption = None) -> None:
     """The bootstrap that the agent wrote (JSON)."""
     check_format(output, ["json"])
-    print(as_json(_dump(workload).bootstrap()))
+    print(as_json(_dump(workload, project).bootstrap()))
 
 
 @app.command("all", epilog="\b\nExample:\n  lugsail pc all productpage-v1 -o json")
-def everything(workload: Workload, output: OutputOption = None) -> None:
+def everything(workload: Workload, output: OutputOption = None, project: ProjectOption = None) -> None:
     """Everything: the whole dump with -o json, else its tables."""
     check_format(output, ["json"])
-    raw = _fetch(workload)
+    raw = _fetch(workload, project)
     if output == "json":
         print(as_json(raw))
         return
@@ -172,25 +176,14 @@ def _cluster_filter(
     return wanted
 
 
-def _dump(workload: str) -> ConfigDump:
-    return ConfigDump(_fetch(workload))
+def _dump(workload: str, project: str | None) -> ConfigDump:
+    return ConfigDump(_fetch(workload, project))
 
 
-def _fetch(workload: str) -> dict[str, Any]:
-    """GET /config_dump with the endpoints from the proxy's admin page; raises CliError."""
-    pod = find_pod(running_lab(), workload)
-    connection = http.client.HTTPConnection(str(pod["ip"]), ADMIN_PORT, timeout=TIMEOUT_S)
-    try:
-        connection.request("GET", "/config_dump?include_eds")
-        response = connection.getresponse()
-        body = response.read()
-    except (OSError, http.client.HTTPException) as problem:
-        raise CliError(
-            f"The proxy of {workload} does not answer at {pod['ip']}:{ADMIN_PORT}; `lugsail status` tells its state."
-        ) from problem
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise CliError(f"The proxy of {workload} answered {response.status} for /config_dump.")
+def _fetch(workload: str, project: str | None) -> dict[str, Any]:
+    """GET /config_dump with the endpoints from the proxy's admin page; raises CliError and LabError."""
+    status, body = running_mesh(project).admin(workload, "/config_dump?include_eds")
+    if status != 200:
+        raise CliError(f"The proxy of {workload} answered {status} for /config_dump.")
     found: dict[str, Any] = json.loads(body)
     return found

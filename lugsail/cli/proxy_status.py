@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lugsail.cli.connect import ControlPlaneOption, OutputOption, connect
+from lugsail.cli.connect import ControlPlaneOption, OutputOption, ProjectOption, connect
 from lugsail.cli.distribution import print_rejections
 from lugsail.cli.output import FAILURE, USAGE, CliError, as_json, check_format, duration, table
 
@@ -28,10 +28,13 @@ def proxy_status(
     workload: Annotated[str | None, typer.Argument(help="One proxy, by WORKLOAD or WORKLOAD.NAMESPACE.")] = None,
     output: OutputOption = None,
     control_plane: ControlPlaneOption = None,
+    project: ProjectOption = None,
 ) -> int:
     """Show each proxy's sync state per configuration type; exits with 1 when one has rejected something."""
     check_format(output, ["json"])
-    proxies: list[dict[str, Any]] = sorted(connect(control_plane).debug("syncz"), key=lambda proxy: proxy["proxy"])
+    proxies: list[dict[str, Any]] = sorted(
+        connect(control_plane, project).debug("syncz"), key=lambda proxy: proxy["proxy"]
+    )
     if workload is not None:
         known = [proxy["proxy"] for proxy in proxies]
         proxies = [proxy for proxy in proxies if workload in (proxy["proxy"], proxy["proxy"].partition(".")[0])]

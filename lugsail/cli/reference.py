@@ -21,6 +21,8 @@ Exit codes: 0 success, 1 failure (a proxy rejected the change, a resource is not
 | `LUGSAIL_HOME` | the folder of state and logs; default `~/.lugsail`. One mesh a folder |
 | `LUGSAIL_SUBNET` | the first two octets of the mesh's loopback addresses; default `127.20`. One mesh a subnet |
 | `LUGSAIL_CONTROL_PLANE` | the control plane's URL for resource commands; default: the running mesh's |
+| `LUGSAIL_PROJECT` | the compose project of the mesh of containers that commands mean, where several run |
+| `DOCKER_HOST`, `DOCKER_CONTEXT` | the Docker engine, as for the docker command |
 | `LUGSAIL_DEBUG` | `1`: an unexpected error shows where it came from |
 | `NO_COLOR` | no colours on a terminal |
 """

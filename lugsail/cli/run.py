@@ -14,15 +14,16 @@ from typing import Annotated, Any
 
 import typer
 
-from lugsail.cli.connect import NamespaceOption, running_lab
-from lugsail.cli.exec import NOT_FOUND, not_found
+from lugsail.cli.connect import NamespaceOption, ProjectOption, running_mesh
 from lugsail.cli.output import FAILURE, USAGE, CliError, warn
+from lugsail.lab.process_mesh import NOT_FOUND, ProcessMesh, not_found
 
 EXAMPLES = """\b
 Examples:
   lugsail run --app ratings --version v9 --port 9080 -- ./my-ratings
   lugsail run --app hello --version v1 --port 8000 -- sh -c 'python3 -m http.server -b 127.0.0.1 $PORT'
-  lugsail run --app hello --version v2 --port 8000 --app-port 8123 -- ./server-that-listens-on-8123"""
+  lugsail run --app hello --version v2 --port 8000 --app-port 8123 -- ./server-that-listens-on-8123
+  lugsail run --app hello --version v3 --port 8000 --image python:3.13 -- sh -c 'python3 -m http.server $PORT'"""
 
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # a DNS label
@@ -37,16 +38,19 @@ def run(
     proxy: Annotated[str, typer.Option("--proxy", help="Its sidecar: python or envoy.")] = "python",
     app_port: Annotated[
         int | None,
-        typer.Option(
-            "--app-port", min=1, max=65535, help="The port of 127.0.0.1 it listens on, if it does not read $PORT."
-        ),
+        typer.Option("--app-port", min=1, max=65535, help="The port it listens on, if it does not read $PORT."),
     ] = None,
     namespace: NamespaceOption = "default",
+    image: Annotated[
+        str | None, typer.Option("--image", help="In a mesh of containers: its image. Default: lugsail/apps.")
+    ] = None,
+    project: ProjectOption = None,
 ) -> int:
     """Run a program as a workload: with a sidecar, an address and an entry in the registry.
 
-    It finds where to listen in BIND_ADDRESS and PORT, and its own requests go through its sidecar by http_proxy.
-    Other workloads reach it once its port answers; it leaves the mesh when it ends.
+    It finds where to listen in BIND_ADDRESS and PORT. In a mesh of processes it runs here, and its own requests go
+    through its sidecar by http_proxy. In a mesh of containers it runs in one, with the current folder at /work, to
+    read only, and its traffic is captured. Others reach it once its port answers; it leaves the mesh when it ends.
     """
     words = command[1:] if command[0] == "--" else command
     if not words:
@@ -57,16 +61,21 @@ def run(
     for option, text in (("--app", app), ("--version", version), ("--name", workload)):
         if not NAME.fullmatch(text):
             raise CliError(f"{option} {text}: expected lower-case letters, digits and -, as in reviews-v2.", USAGE)
+    mesh = running_mesh(project)
+    if not isinstance(mesh, ProcessMesh):
+        from lugsail.lab.containers import join
+        from lugsail.lab.containers.mesh import ContainerMesh
+
+        assert isinstance(mesh, ContainerMesh)
+        chosen = image or join.DEFAULT_IMAGE
+        program = join.Program(workload, namespace, app, version, port, app_port, proxy, chosen, tuple(words))
+        return join.run(mesh, program)
+    if image is not None:
+        raise CliError("--image: this mesh is of processes, which have none.", USAGE)
     if shutil.which(words[0]) is None:
         raise CliError(not_found(words[0]), NOT_FOUND)
-    spec = {
-        "name": workload,
-        "namespace": namespace,
-        "app": app,
-        "version": version,
-        "port": port,
-        "app_port": app_port,
-    }
+    spec = {"name": workload, "namespace": namespace, "app": app, "version": version, "port": port}
+    spec["app_port"] = app_port
     connection, answers, first = _join(spec, proxy)
     try:
         return _run(words, workload, port, first, answers)
@@ -79,7 +88,6 @@ def _join(spec: dict[str, Any], proxy: str) -> tuple[Any, Iterator[dict[str, Any
     from lugsail.lab.control import ControlConnection
     from lugsail.lab.paths import Home
 
-    running_lab()
     try:
         connection = ControlConnection(Home.from_environment().control_socket)
         connection.send({"op": "join", "workload": spec, "proxy": proxy})

@@ -17,16 +17,13 @@ from lugsail.lab.addressing import (
     OUTBOUND_HTTP_PORT,
     Subnet,
 )
+from lugsail.lab.errors import LabError
 from lugsail.lab.pod import Pod
 from lugsail.lab.processes import owner_of_port
 
 
-class CannotStart(Exception):
-    """Something outside the lab keeps it from starting. `exit_code`: 1 failure, 64 usage, 65 data."""
-
-    def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+class CannotStart(LabError):
+    """Something outside the lab keeps it from starting."""
 
 
 def bind_error(ip: str, port: int) -> int | None:

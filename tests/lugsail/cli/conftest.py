@@ -28,6 +28,8 @@ Cli = Callable[..., Done]
 def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.setenv("LUGSAIL_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("LUGSAIL_CONTROL_PLANE", raising=False)
+    monkeypatch.delenv("LUGSAIL_PROJECT", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-docker.sock")  # a mesh that runs here is not meant
 
     def run(*argv: str) -> Done:
         code = main(list(argv))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from lugsail.cli import proxy_config
+from lugsail.lab import process_mesh
 from lugsail.lab.control import ControlConnection
 from lugsail.lab.paths import Home
 from lugsail.lab.processes import reference
@@ -239,7 +239,7 @@ def admin(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    monkeypatch.setattr(proxy_config, "ADMIN_PORT", server.server_address[1])
+    monkeypatch.setattr(process_mesh, "ADMIN_PORT", server.server_address[1])
     yield
     server.shutdown()
     server.server_close()
@@ -265,7 +265,7 @@ def test_proxy_config(cli: Cli) -> None:
 
 
 def test_a_proxy_that_does_not_answer(cli: Cli, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy_config, "ADMIN_PORT", 1)
+    monkeypatch.setattr(process_mesh, "ADMIN_PORT", 1)
     done = cli("pc", "routes", "a-v1")
     assert done.code == 1
     assert "The proxy of a-v1 does not answer at 127.0.0.1:1" in done.err

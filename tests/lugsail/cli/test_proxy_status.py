@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import time
 
-from lugsail.cli.status import worst
+from lugsail.lab.running import worst
 from tests.lugsail.cli.conftest import Cli
 from tests.lugsail.fake_control_plane import FakeControlPlane
 

@@ -1,0 +1,1 @@
+"""The mesh of containers, seen and started from outside, through Docker."""
