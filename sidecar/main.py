@@ -28,6 +28,7 @@ from sidecar.agent.bootstrap import ADMIN_PORT, HEALTH_PORT, PROMETHEUS_PORT, di
 from sidecar.agent.envoy import run_envoy
 from sidecar.agent.identity import CLUSTER_ID
 from sidecar.agent.options import Options, configure_logging, parse_options, write_bootstrap
+from sidecar.agent.pod import BadEnvironment, PodServices
 from sidecar.http.route_tables import RouteTables
 from sidecar.listener.manager import ListenerManager
 from sidecar.telemetry.access_log import AccessLogWriters
@@ -101,11 +102,18 @@ async def _serve(options: Options, bootstrap: dict[str, Any]) -> int:
         prometheus=(pages, PROMETHEUS_PORT),
         health=(pages, HEALTH_PORT),
     )
+    try:
+        services = PodServices(options, stopping.set) if options.own_network else None
+    except BadEnvironment as error:
+        log.error("%s", error)
+        return 1
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGUSR1, logs.reopen)
     try:
         await admin.start()
+        if services is not None:
+            await services.start()
     except OSError as error:
         log.error("%s", error.strerror)
         await admin.stop()
@@ -124,6 +132,8 @@ async def _serve(options: Options, bootstrap: dict[str, Any]) -> int:
     if failed:
         log.error("the xDS client ended: %r", streaming.exception())
     clusters.close()
+    if services is not None:
+        await services.stop()
     await admin.stop()
     logs.close()
     return 1 if failed else 0

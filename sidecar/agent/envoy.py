@@ -1,6 +1,7 @@
 """Runs the stock Envoy as this agent's child: starts it, starts it anew when it dies, drains and ends it on SIGTERM.
 
-The agent waits for signals and nothing else, without an event loop or threads. Envoy writes its access log to our
+The main thread waits for signals and nothing else. In a pod with a network of its own, a second thread serves the
+agent's page and DNS; elsewhere there is no second thread, and the agent stays small. Envoy writes its access log to our
 standard output and its own log to standard error. It never outlives its agent: the kernel kills it when we die.
 """
 
@@ -159,4 +160,24 @@ def run_envoy(options: Options) -> int:
         log.error("%s", error)
         return 1
     command = command_line(binary, options.bootstrap_path, options.concurrency, options.log_level)
-    return EnvoySupervisor(command, (options.admin_address, ADMIN_PORT)).run()
+    supervisor = EnvoySupervisor(command, (options.admin_address, ADMIN_PORT))
+    if not options.own_network:
+        return supervisor.run()
+    return _run_with_services(supervisor, options)
+
+
+def _run_with_services(supervisor: EnvoySupervisor, options: Options) -> int:
+    from sidecar.agent.pod import BadEnvironment, PodServices, ServiceThread  # an event loop, an HTTP server: 20 MB
+
+    # Before there are threads: they inherit the mask, so that the main thread alone is told of signals.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        services = ServiceThread(PodServices(options, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+        services.start()
+    except (BadEnvironment, OSError) as error:
+        log.error("%s", error.strerror if isinstance(error, OSError) else error)
+        return 1
+    try:
+        return supervisor.run()
+    finally:
+        services.stop()

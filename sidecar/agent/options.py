@@ -69,6 +69,8 @@ def parse_options(argv: Sequence[str]) -> Options:
     given = parser.parse_args(argv)
     ip, found = given.ip
     own_network = found or given.interception == "REDIRECT"
+    if given.dns_capture and not own_network:
+        parser.error("--dns-capture needs a network of the pod's own: --interception REDIRECT or --ip auto")
     identity = Identity(
         workload=given.workload,
         namespace=given.namespace,
