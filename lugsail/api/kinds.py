@@ -9,11 +9,14 @@ from lugsail.api.envoy_filter import EnvoyFilter
 from lugsail.api.gateway import Gateway
 from lugsail.api.service_entry import ServiceEntry
 from lugsail.api.sidecar import Sidecar
+from lugsail.api.telemetry import Telemetry
 from lugsail.api.virtual_service import VirtualService
 from lugsail.api.workload_entry import WorkloadEntry
 
 NETWORKING_GROUP = "networking.istio.io"
 NETWORKING_VERSIONS = ("v1", "v1beta1", "v1alpha3")
+TELEMETRY_GROUP = "telemetry.istio.io"
+TELEMETRY_VERSIONS = ("v1", "v1alpha1")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ KINDS: dict[str, Kind] = {
         _networking("WorkloadEntry", "workloadentries", ("we",), WorkloadEntry),
         _networking("Sidecar", "sidecars", (), Sidecar),
         _networking("EnvoyFilter", "envoyfilters", (), EnvoyFilter),
+        Kind("Telemetry", TELEMETRY_GROUP, TELEMETRY_VERSIONS, "telemetries", "telemetry", ("telemetry",), Telemetry),
     )
 }
 

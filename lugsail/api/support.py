@@ -13,6 +13,7 @@ from lugsail.api import envoy_filter as ef
 from lugsail.api import gateway as gw
 from lugsail.api import service_entry as se
 from lugsail.api import sidecar as sc
+from lugsail.api import telemetry as te
 from lugsail.api import virtual_service as vs
 from lugsail.api import workload_entry as we
 from lugsail.api.base import ApiModel, LabelSelector, MatchLabelsSelector, PolicyTargetReference
@@ -46,6 +47,7 @@ MUTUAL_LATER = "the mesh issues no certificates yet: mutual TLS comes later, and
 CERTIFICATES_LATER = "the mesh issues and fetches no certificates yet"
 NOT_APPLIED = "patches of it are not applied yet"
 ISTIO_NEITHER = "Istio does not implement it either"
+WAYPOINTS = "it is for waypoints, which this mesh has not"
 
 
 def _supported(names: str) -> Marks:
@@ -211,8 +213,8 @@ _SIDECAR: dict[type[ApiModel], Marks] = {
 
 _ENVOY_FILTER: dict[type[ApiModel], Marks] = {
     ef.EnvoyFilterSpec: _supported("workloadSelector priority configPatches")
-    | _ignored("it is for waypoints, which this mesh has not", "targetRefs"),
-    PolicyTargetReference: _ignored("it is for waypoints, which this mesh has not", "group kind name namespace"),
+    | _ignored(WAYPOINTS, "targetRefs"),
+    PolicyTargetReference: _ignored(WAYPOINTS, "group kind name namespace"),
     ef.EnvoyConfigObjectPatch: _values("applyTo", {"BOOTSTRAP": NOT_APPLIED, "EXTENSION_CONFIG": NOT_APPLIED})
     | _supported("match patch"),
     ef.EnvoyConfigObjectMatch: _supported("context proxy listener routeConfiguration cluster"),
@@ -228,6 +230,30 @@ _ENVOY_FILTER: dict[type[ApiModel], Marks] = {
     ef.Patch: _supported("operation value") | _ignored("filters are put where the match says", "filterClass"),
 }
 
+_TELEMETRY: dict[type[ApiModel], Marks] = {
+    te.TelemetrySpec: _supported("selector tracing metrics accessLogging")
+    | _ignored(WAYPOINTS, "targetRef targetRefs"),
+    te.ProviderRef: _supported("name"),
+    te.Tracing: _supported(
+        "match providers randomSamplingPercentage disableSpanReporting customTags useRequestIdForTraceSampling"
+        " enableIstioTags"
+    ),
+    te.TracingSelector: _supported("mode"),
+    te.CustomTag: _supported("literal environment header formatter"),
+    te.LiteralTag: _supported("value"),
+    te.EnvironmentTag: _supported("name defaultValue"),
+    te.HeaderTag: _supported("name defaultValue"),
+    te.FormatterTag: _supported("value"),
+    te.Metrics: _supported("providers overrides")
+    | _ignored("metrics are read when they are asked for", "reportingInterval"),
+    te.MetricsOverrides: _supported("match disabled tagOverrides"),
+    te.MetricSelector: _supported("metric customMetric mode"),
+    te.TagOverride: _supported("operation value"),
+    te.AccessLogging: _supported("match providers disabled filter"),
+    te.LogSelector: _supported("mode"),
+    te.LogFilter: _supported("expression"),
+}
+
 # Message -> JSON field name -> mark.
 SUPPORT: dict[type[ApiModel], Marks] = {
     **_VIRTUAL_SERVICE,
@@ -237,6 +263,7 @@ SUPPORT: dict[type[ApiModel], Marks] = {
     **_WORKLOAD_ENTRY,
     **_SIDECAR,
     **_ENVOY_FILTER,
+    **_TELEMETRY,
 }
 
 # Enum values that have a better name now: message -> field -> old value -> new value.

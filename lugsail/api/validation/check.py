@@ -12,6 +12,7 @@ from lugsail.api.validation.names import check_labels, is_dns_label, is_resource
 from lugsail.api.validation.place import Place, Report
 from lugsail.api.validation.service_entry import check_service_entry
 from lugsail.api.validation.sidecar import check_sidecar
+from lugsail.api.validation.telemetry import check_telemetry
 from lugsail.api.validation.virtual_service import check_virtual_service
 from lugsail.api.validation.workload_entry import check_workload_entry
 
@@ -23,6 +24,7 @@ _CHECKS: dict[str, Callable[[Place, Any], None]] = {
     "WorkloadEntry": check_workload_entry,
     "Sidecar": check_sidecar,
     "EnvoyFilter": check_envoy_filter,
+    "Telemetry": check_telemetry,
 }
 
 

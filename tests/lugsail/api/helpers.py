@@ -4,14 +4,15 @@ from typing import Any
 
 from lugsail.api.documents import parse_documents
 from lugsail.api.errors import FieldError, InvalidResource
+from lugsail.api.kinds import find_kind
 from lugsail.api.load import load_resource, warnings_for
 
 
 def resource(kind: str, spec: str, name: str = "reviews", namespace: str = "default") -> dict[str, Any]:
-    """Plain data of a networking resource whose spec is YAML text."""
+    """Plain data of a resource whose spec is YAML text."""
     documents = parse_documents(spec, "spec.yaml")
     return {
-        "apiVersion": "networking.istio.io/v1",
+        "apiVersion": find_kind(kind).api_version,
         "kind": kind,
         "metadata": {"name": name, "namespace": namespace},
         "spec": documents[0].data if documents else {},

@@ -1,0 +1,70 @@
+"""Ways to break a mesh of containers from outside, as a crash, an operator or a bad network would."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+
+
+class Containers:
+    """The containers of one compose project, by the service names of its file."""
+
+    def __init__(self, project: str) -> None:
+        self.project = project
+        self.client = docker.from_env()
+
+    def find(self, service: str) -> Any:
+        """The one container of a service; fails the test where there is none or more."""
+        found = self.all(service)
+        assert len(found) == 1, f"{len(found)} containers of {service}"
+        return found[0]
+
+    def all(self, service: str) -> list[Any]:
+        labels = [f"com.docker.compose.project={self.project}", f"com.docker.compose.service={service}"]
+        return list(self.client.containers.list(all=True, filters={"label": labels}))
+
+    def kill_9(self, service: str) -> Callable[[], bool]:
+        """kill -9 from the host, so that the restart policy acts; a function that says whether another runs now.
+
+        (`docker kill` would count as stopping it by hand, after which the engine restarts nothing.)
+        """
+        before = self.find(service).attrs["State"]
+        os.kill(before["Pid"], signal.SIGKILL)
+
+        def is_back() -> bool:
+            state = self.find(service).attrs["State"]
+            return bool(state["Running"]) and state["Pid"] not in (0, before["Pid"])
+
+        return is_back
+
+    @contextmanager
+    def paused(self, *services: str) -> Iterator[None]:
+        """Frozen by the cgroup freezer for the length of the block."""
+        containers = [self.find(service) for service in services]
+        for container in containers:
+            container.pause()
+        try:
+            yield
+        finally:
+            for container in containers:
+                container.unpause()
+
+    @contextmanager
+    def disconnected(self, service: str) -> Iterator[None]:
+        """Off its network for the length of the block; its aliases and address come back with it."""
+        container = self.find(service)
+        (name, network), *_ = container.attrs["NetworkSettings"]["Networks"].items()
+        there = self.client.networks.get(name)
+        there.disconnect(container)
+        try:
+            yield
+        finally:
+            there.connect(container, aliases=network["Aliases"], ipv4_address=None)
+
+    def close(self) -> None:
+        self.client.close()
