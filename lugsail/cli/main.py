@@ -43,8 +43,10 @@ COMMANDS = {
     "proxy-config": Command("proxy_config", "app", "What a proxy runs on (short: pc).", group=True),
     "pc": Command("proxy_config", "app", "", hidden=True, group=True),
     "render": Command("render_command", "render", "The xDS of files, offline."),
+    "inject": Command("inject", "inject", "The mesh around a compose file."),
     "exec": Command("exec", "exec_", "Run a command as a workload.", passes_through=True),
     "run": Command("run", "run", "A program of yours joins the mesh.", passes_through=True),
+    "load": Command("load", "load", "Load on Bookinfo, with assertions."),
     "version": Command("version", "version", "What is installed."),
 }
 

@@ -13,19 +13,25 @@ Only what the lab needs is read; anything else that compose allows is left alone
           lugsail.io/ports: http:9080    # name:port, comma separated; none for a pure client
           lugsail.io/service-account: bookinfo-reviews
           lugsail.io/namespace: default
+        profiles: [httpbin]              # left out unless one of them is asked for
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 LABEL_PREFIX = "lugsail.io/"
 KNOWN_LABELS = frozenset({"service", "ports", "service-account", "namespace"})
+# Labels that speak to the injection of containers: nothing here is injected.
+INJECTION_PREFIXES = ("sidecar.istio.io/", "traffic.sidecar.istio.io/", "proxy.istio.io/")
+INJECTION_LABELS = frozenset({"inject", "proxy"})
+# A process is cheap where a pod of containers is not, so the lab runs these beside what always runs.
+LAB_PROFILES = frozenset({"httpbin"})
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -85,8 +91,8 @@ class Workload:
         return self.labels.get("version", "")
 
 
-def read_topology(path: Path) -> tuple[Workload, ...]:
-    """The workloads of a compose file in its order; raises BadTopology."""
+def read_topology(path: Path, profiles: Collection[str] = LAB_PROFILES) -> tuple[Workload, ...]:
+    """The workloads of a compose file in its order, without those of other profiles; raises BadTopology."""
     import yaml
 
     try:
@@ -99,19 +105,28 @@ def read_topology(path: Path) -> tuple[Workload, ...]:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise BadTopology(f"The topology {path} is not YAML: {error}") from error
-    return parse_topology(data, str(path))
+    return parse_topology(data, str(path), profiles)
 
 
-def parse_topology(data: Any, source: str) -> tuple[Workload, ...]:
+def parse_topology(data: Any, source: str, profiles: Collection[str] = LAB_PROFILES) -> tuple[Workload, ...]:
     """The workloads of a compose document (already read from YAML); raises BadTopology."""
     services = data.get("services") if isinstance(data, dict) else None
     if not isinstance(services, dict) or not services:
         raise BadTopology(
             f"{source}: there is no `services` mapping; a topology is a compose file with one per workload."
         )
-    workloads = tuple(_workload(str(name), spec, source) for name, spec in services.items())
+    wanted = ((str(name), spec) for name, spec in services.items() if _runs(str(name), spec, profiles, source))
+    workloads = tuple(_workload(name, spec, source) for name, spec in wanted)
     _check_services_agree(workloads, source)
     return workloads
+
+
+def _runs(name: str, spec: Any, profiles: Collection[str], source: str) -> bool:
+    """Whether a service is wanted: it has no profile, or one that is asked for."""
+    given = spec.get("profiles") if isinstance(spec, dict) else None
+    if given is not None and not isinstance(given, list):
+        raise BadTopology(f"{source}: services.{name}.profiles: expected a list, found {type(given).__name__}.")
+    return not given or any(profile in profiles for profile in given)
 
 
 def _workload(name: str, spec: Any, source: str) -> Workload:
@@ -122,11 +137,11 @@ def _workload(name: str, spec: Any, source: str) -> Workload:
         raise BadTopology(f"{where}: expected a mapping, found {type(spec).__name__}.")
     labels = _string_map(spec.get("labels"), f"{where}.labels")
     mesh = {key[len(LABEL_PREFIX) :]: value for key, value in labels.items() if key.startswith(LABEL_PREFIX)}
-    unknown = sorted(set(mesh) - KNOWN_LABELS)
+    unknown = sorted(set(mesh) - KNOWN_LABELS - INJECTION_LABELS)
     if unknown:
         known = ", ".join(LABEL_PREFIX + label for label in sorted(KNOWN_LABELS))
         raise BadTopology(f"{where}.labels: {LABEL_PREFIX}{unknown[0]} is not known; known are {known}.")
-    plain = {key: value for key, value in labels.items() if not key.startswith(LABEL_PREFIX)}
+    plain = {key: value for key, value in labels.items() if not key.startswith((LABEL_PREFIX, *INJECTION_PREFIXES))}
     if not plain.get("app"):
         raise BadTopology(
             f"{where}.labels: the label `app` is missing; it names the application, as in `app: reviews`."

@@ -1,0 +1,103 @@
+"""The containers that the mesh itself needs beside its pods: the control plane and the gateways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from controlplane.injector.compose_images import IMAGE_PREFIX
+
+Document = dict[str, Any]
+
+MESH_SERVICES = ("control-plane", "gateway", "egress-gateway")
+DISCOVERY = "control-plane:15010"
+# Compose asks the environment for it at `up`: the same file runs on either proxy.
+PROXY_SWITCH = "${LUGSAIL_PROXY:-python}"
+ROLE = "lugsail.io/role"
+SEED = "/srv/samples/bookinfo/bookinfo-gateway.yaml"
+STORE_VOLUME = "lugsail-store"
+STORE = "/var/lib/lugsail"
+GATEWAY_NAMESPACE = "istio-system"
+
+
+def mesh_services(pods: Mapping[str, Document], proxy: str | None) -> dict[str, tuple[Document, str]]:
+    """Each of MESH_SERVICES with its comment, in all networks of the pods. `proxy`: python, envoy, or None to ask."""
+    names = dict.fromkeys(name for pod in pods.values() for name in pod.get("networks", ()))
+    networks: Document = {} if list(names) == ["default"] or not names else {"networks": list(names)}
+    ingress = ["${LUGSAIL_GATEWAY_PORT:-8080}:8080", "${LUGSAIL_GATEWAY_TLS_PORT:-8443}:8443"]
+    ingress.append("${LUGSAIL_GATEWAY_TCP_PORT:-31400}:31400")
+    return {
+        "control-plane": (
+            _control_plane(networks),
+            "Serves xDS to every sidecar. It starts as root to join the group of Docker's socket, then is user 1337.",
+        ),
+        "gateway": (
+            _gateway("ingressgateway", "http:80:8080,http-alt:8080,https:443:8443,tcp:31400", proxy, networks, ingress),
+            "The way in from outside.",
+        ),
+        "egress-gateway": (
+            {
+                "profiles": ["egress-gateway"],
+                **_gateway("egressgateway", "http:80:8080,https:443:8443", proxy, networks, []),
+            },
+            "The way out, for the tasks that want one.",
+        ),
+    }
+
+
+def _control_plane(networks: Document) -> Document:
+    return {
+        "image": f"{IMAGE_PREFIX}planes",
+        "command": [
+            *("python", "-m", "controlplane", "--address", "0.0.0.0"),  # noqa: S104 - inside the container
+            *("--docker", "--user", "1337", "--store", f"{STORE}/store.db", "--seed", SEED),
+        ],
+        "user": "root",
+        "volumes": ["/var/run/docker.sock:/var/run/docker.sock", f"{STORE_VOLUME}:{STORE}"],
+        **networks,
+        "ports": _published(["${LUGSAIL_API_PORT:-8081}:8080", "${LUGSAIL_MONITORING_PORT:-15014}:15014"]),
+        "healthcheck": health_check(8080, "/ready"),
+        "restart": "unless-stopped",
+        "labels": {ROLE: "control-plane"},
+    }
+
+
+def _gateway(kind: str, ports: str, proxy: str | None, networks: Document, published: list[str]) -> Document:
+    workload, chosen = f"istio-{kind}", proxy or PROXY_SWITCH
+    return {
+        "image": f"{IMAGE_PREFIX}{chosen}",
+        "command": [
+            *("python", "-m", "sidecar", "--type", "router", "--workload", workload),
+            *("--namespace", GATEWAY_NAMESPACE, "--ip", "auto", "--labels", f"app={workload},istio={kind}"),
+            *("--service-account", workload, "--discovery", DISCOVERY, "--proxy", chosen),
+            *("--interception", "NONE", "--admin-address", "127.0.0.1", "--state-dir", "/tmp/lugsail"),
+        ],
+        "user": "1337:1337",
+        "cap_drop": ["ALL"],
+        **networks,
+        **({"ports": _published(published)} if published else {}),
+        "depends_on": {"control-plane": {"condition": "service_started"}},
+        "healthcheck": health_check(15021, "/healthz/ready"),
+        "restart": "unless-stopped",
+        "labels": {
+            "app": workload,
+            "istio": kind,
+            "lugsail.io/workload": workload,
+            "lugsail.io/namespace": GATEWAY_NAMESPACE,
+            "lugsail.io/service": workload,
+            "lugsail.io/ports": ports,
+            "lugsail.io/service-account": workload,
+            ROLE: "gateway",
+        },
+    }
+
+
+def _published(ports: list[str]) -> list[str]:
+    """Of the host's own addresses only loopback."""
+    return [f"127.0.0.1:{port}" for port in ports]
+
+
+def health_check(port: int, path: str, interval_s: int = 5) -> Document:
+    """GET on the container's own address answers 200. Each check costs a small process, hence the interval."""
+    test = ["CMD", "http-ok", str(port), path, "pod"]
+    return {"test": test, "interval": f"{interval_s}s", "timeout": "3s", "retries": 3}
