@@ -1,0 +1,1 @@
+"""Load on Bookinfo through the mesh: locust users, an open-model schedule, exact counts, assertions, pictures."""
