@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -16,10 +16,11 @@ from controlplane.apiserver.storage import Store
 from controlplane.debug import views
 from controlplane.debug.metrics import ControlPlaneMetrics
 from controlplane.sources.aggregate import Registry
+from controlplane.xds.connection import Connection
 from controlplane.xds.distribution import follow
 from controlplane.xds.server import AdsServer
 from controlplane.xds.snapshot import SnapshotKeeper
-from controlplane.xds.status import StatusBoard
+from controlplane.xds.status import ProxyStatus, StatusBoard
 from controlplane.xds.translation import Translates
 
 LONGEST_WAIT_S = 600.0
@@ -69,6 +70,7 @@ class DebugPages:
             web.get("/debug/connections", self.connections),
             web.get("/debug/push_status", self.push_status),
             web.get("/debug/config_dump", self.config_dump),
+            web.get("/debug/ndsz", self.ndsz),
             web.get("/debug/mesh", self.mesh),
             web.get("/ready", self.ready),
         ]
@@ -122,14 +124,24 @@ class DebugPages:
 
     async def config_dump(self, request: web.Request) -> web.StreamResponse:
         """What a proxy should have: ?proxyID=WORKLOAD.NAMESPACE."""
+        stream, snapshot = self._asked_stream(request, self._board.current())
+        return _json(views.config_dump(stream, self._translator, snapshot))
+
+    async def ndsz(self, request: web.Request) -> web.StreamResponse:
+        """The name table of a proxy's agent: ?proxyID=WORKLOAD.NAMESPACE."""
+        streams = {**self._board.current(), **self._board.names_streams()}
+        stream, snapshot = self._asked_stream(request, streams)
+        return _json(views.ndsz(stream, self._translator, snapshot))
+
+    def _asked_stream(self, request: web.Request, streams: Mapping[str, ProxyStatus]) -> tuple[Connection, Any]:
+        """The connection that ?proxyID names and the newest snapshot. Raises ApiError 404."""
         wanted = request.query.get("proxyID", "")
-        status = self._board.current().get(wanted)
+        status = streams.get(wanted)
         snapshot = self._snapshot()
         if status is None or snapshot is None:
-            known = ", ".join(sorted(self._board.current())) or "none"
+            known = ", ".join(sorted(streams)) or "none"
             raise ApiError(404, f"no proxy {wanted!r} is connected; give ?proxyID=NAME.NAMESPACE of: {known}")
-        stream = self._ads.connections[status.connection_id]
-        return _json(views.config_dump(stream, self._translator, snapshot))
+        return self._ads.connections[status.connection_id], snapshot
 
     async def ready(self, _: web.Request) -> web.StreamResponse:
         """200 once xDS is served, 503 with what is missing before."""

@@ -13,7 +13,7 @@ from controlplane.sources.aggregate import Registry
 from controlplane.xds.connection import Connection
 from controlplane.xds.status import ProxyStatus, StatusBoard
 from controlplane.xds.translation import Translates
-from controlplane.xds.type_urls import CDS, EDS, LDS, PUSH_ORDER, RDS, short_name
+from controlplane.xds.type_urls import CDS, EDS, LDS, NDS, PUSH_ORDER, RDS, short_name
 
 Json = dict[str, Any]
 
@@ -25,10 +25,12 @@ def _time(seconds: float | None) -> str | None:
 
 def syncz(board: StatusBoard) -> list[Json]:
     """Per proxy, whether it has what it should have."""
-    return [_sync_row(status) for _, status in sorted(board.current().items())]
+    names = board.names_streams()
+    return [_sync_row(status, names.get(proxy_id)) for proxy_id, status in sorted(board.current().items())]
 
 
-def _sync_row(status: ProxyStatus) -> Json:
+def _sync_row(status: ProxyStatus, names: ProxyStatus | None) -> Json:
+    """`names`: the agent's own stream for the name table, when the proxy does not ask for it itself."""
     summaries = status.summaries()
     return {
         "proxy": status.proxy_id,
@@ -39,20 +41,23 @@ def _sync_row(status: ProxyStatus) -> Json:
         "listener_status": summaries[LDS],
         "route_status": summaries[RDS],
         "endpoint_status": summaries[EDS],
+        "name_status": (names.summaries() if names is not None else summaries)[NDS],
         "revision": status.latest_revision,
-        "errors": status.errors(),
+        "errors": {**status.errors(), **(names.errors() if names is not None else {})},
     }
 
 
 def connections(board: StatusBoard) -> list[Json]:
     """Every stream, also old ones of a proxy that has a newer one."""
-    current = {status.connection_id for status in board.current().values()}
+    newest = (*board.current().values(), *board.names_streams().values())
+    current = {status.connection_id for status in newest}
     return [
         {
             "connection": status.connection_id,
             "proxy": status.proxy_id,
             "peer": status.peer,
             "protocol": status.variant,
+            "names_only": status.names_only,
             "connected_since": _time(status.connected_since),
             "current": status.connection_id in current,
         }
@@ -221,6 +226,12 @@ def config_dump(stream: Connection, translator: Translates, snapshot: Any) -> Js
             },
         ]
     }
+
+
+def ndsz(stream: Connection, translator: Translates, snapshot: Any) -> Json:
+    """The name table that the proxy's agent should have: host → addresses, and what short names come from."""
+    (table,) = translator.build(snapshot, stream.proxy, NDS, None).values()
+    return {"version": table.version, **_plain(table.message)}
 
 
 def _plain(message: Any) -> Json:

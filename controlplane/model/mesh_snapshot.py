@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from controlplane.model.auto_addresses import address_key, allocate
 from controlplane.model.config import Config
 from controlplane.model.destination_rule import DestinationRules
 from controlplane.model.endpoint import Endpoint, endpoints_of
@@ -171,7 +172,16 @@ def _services(
                 )
                 continue
             out[service.key] = known.get((service.host, id(config)), service)
-    return tuple(sorted(out.values(), key=lambda s: (s.config.created, s.host, s.namespace)))
+    return _with_automatic_addresses(
+        tuple(sorted(out.values(), key=lambda s: (s.config.created, s.host, s.namespace)))
+    )
+
+
+def _with_automatic_addresses(services: tuple[Service, ...]) -> tuple[Service, ...]:
+    """Oldest first, so that a new service never takes the address of one that was there before."""
+    wanting = [address_key(s.namespace, s.host) for s in services if s.wants_automatic_address]
+    found = allocate(wanting, {address for service in services for address in service.addresses})
+    return tuple(s.with_automatic_address(found.get(address_key(s.namespace, s.host), "")) for s in services)
 
 
 def _endpoints(

@@ -46,6 +46,11 @@ class Proxy:
         """Whether traffic is redirected to the proxy, so that it sees original destinations."""
         return self.interception != "NONE"
 
+    @cached_property
+    def captures_dns(self) -> bool:
+        """Whether its agent answers the workload's DNS queries (node metadata DNS_CAPTURE)."""
+        return dict(self.metadata).get("DNS_CAPTURE", "").lower() in ("true", "1")
+
     @classmethod
     def from_node(cls, node: Any) -> "Proxy":
         """From envoy.config.core.v3.Node, as Istio's agents fill it in.

@@ -1,8 +1,10 @@
 """Services of the mesh: what ServiceEntry resources say, one service a host."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controlplane.model.config import Config
+from controlplane.model.names import is_wildcard
+from controlplane.model.proxy import Proxy
 from lugsail.api.service_entry import ServiceEntrySpec
 
 _HTTP = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
@@ -45,6 +47,7 @@ class Service:
     export_to: tuple[str, ...]
     subject_alt_names: tuple[str, ...]
     config: Config[ServiceEntrySpec]
+    automatic_address: str = ""  # for proxies that capture DNS; "" when it has addresses or can have none
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -66,17 +69,25 @@ class Service:
         """The same service, showing only these ports (what a Sidecar's egress listener imports)."""
         if ports == self.ports:
             return self
-        return Service(
-            self.host,
-            self.namespace,
-            self.addresses,
-            ports,
-            self.resolution,
-            self.external,
-            self.export_to,
-            self.subject_alt_names,
-            self.config,
-        )
+        return replace(self, ports=ports)
+
+    def with_automatic_address(self, address: str) -> "Service":
+        """The same service with this address for proxies that capture DNS."""
+        return self if address == self.automatic_address else replace(self, automatic_address=address)
+
+    @property
+    def wants_automatic_address(self) -> bool:
+        """No addresses of its own; and a client that was given one could be served by it.
+
+        A wildcard stands for many hosts, and with resolution NONE the caller's own destination is what counts.
+        """
+        return not self.addresses and not is_wildcard(self.host) and not self.is_original_dst
+
+    def addresses_for(self, proxy: Proxy) -> tuple[str, ...]:
+        """The addresses and networks by which clients of this proxy reach the service."""
+        if self.addresses or not self.automatic_address or not proxy.captures_dns:
+            return self.addresses
+        return (self.automatic_address,)
 
     @property
     def is_dns(self) -> bool:

@@ -7,16 +7,21 @@ from collections.abc import Iterable
 
 from controlplane.model.mesh_snapshot import MeshSnapshot
 from controlplane.model.virtual_service import VirtualServiceConfig
-from controlplane.translate.protos import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+from controlplane.translate.name_table import names_differ
+from controlplane.translate.protos import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE, ROUTE_TYPE
 
-ALL_TYPES = frozenset({CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE})
+ALL_TYPES = frozenset({CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE})
+PROXY_TYPES = ALL_TYPES - {NAME_TABLE_TYPE}
 NO_TYPES: frozenset[str] = frozenset()
 
 
 def affected_types(before: MeshSnapshot | None, after: MeshSnapshot) -> frozenset[str]:
     """The type URLs whose resources can differ for any proxy, at most. `before` None: all of them."""
-    if before is None or _differs_at_large(before, after):
+    if before is None or before.mesh != after.mesh or before.sidecars != after.sidecars:
         return ALL_TYPES
+    if _differs_at_large(before, after):
+        scopes_differ = _reach(before.virtual_services) != _reach(after.virtual_services)
+        return ALL_TYPES if scopes_differ or names_differ(before, after) else PROXY_TYPES
     types = NO_TYPES
     if before.gateways != after.gateways:
         types |= {LISTENER_TYPE, ROUTE_TYPE}
@@ -30,12 +35,10 @@ def affected_types(before: MeshSnapshot | None, after: MeshSnapshot) -> frozense
 
 
 def _differs_at_large(before: MeshSnapshot, after: MeshSnapshot) -> bool:
-    """Whether something differs that reaches into every type. Unchanged parts are the same objects in both."""
+    """Whether something differs that reaches into every type of a proxy's. Unchanged parts are the same objects."""
     return (
-        before.mesh != after.mesh
-        or before.services != after.services
+        before.services != after.services
         or before.endpoints != after.endpoints
-        or before.sidecars != after.sidecars
         or before.envoy_filters != after.envoy_filters
         or before.destination_rules.configs != after.destination_rules.configs
     )

@@ -15,12 +15,13 @@ from controlplane.translate.gateway_route import gateway_route
 from controlplane.translate.inbound import inbound_listeners
 from controlplane.translate.inbound_ports import inbound_ports
 from controlplane.translate.listener import outbound_listeners
-from controlplane.translate.protos import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+from controlplane.translate.name_table import name_tables
+from controlplane.translate.protos import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE, ROUTE_TYPE
 from controlplane.translate.sidecar_route import sidecar_route
 from controlplane.translate.view import View, view_of
 
-# In the order in which they are pushed: clusters before what names them.
-TYPES = (CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE)
+# In the order in which they are pushed: clusters before what names them, names after what serves them.
+TYPES = (CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE)
 
 
 class Translator:
@@ -34,7 +35,7 @@ class Translator:
     def build(
         self, snapshot: MeshSnapshot, proxy: Proxy, type_url: str, names: frozenset[str] | None
     ) -> Mapping[str, BuiltResource]:
-        """The resources of a type by name. `names` None: all of them (listeners and clusters).
+        """The resources of a type by name. `names` None: all of them (listeners, clusters and the name table).
 
         For routes and endpoints only the named ones: an unknown route configuration is left out, the endpoints of an
         unknown cluster are an empty assignment. An unknown type has no resources.
@@ -66,6 +67,8 @@ class Translator:
             return load_assignments(view, names or ())
         if type_url == ROUTE_TYPE:
             return patched(view, type_url, route_configurations(view, names or ()))
+        if type_url == NAME_TABLE_TYPE:
+            return _only(name_tables(view), names)
         return {}
 
 

@@ -82,10 +82,10 @@ def _add_catch_all(view: View, listener: EgressListener, drafts: dict[str, _Draf
                 if (wildcard, port.number) not in taken:
                     _add_http(view, wildcard, port.number, service.config, bound, drafts)
                 continue
-            address = next((a for a in service.addresses if "/" not in a and ":" not in a), "")
-            bind = address if address and not bound else wildcard
-            if (bind, port.number) not in taken:
-                _add_tcp(view, listener, service, port, bind, port.number, bound, drafts)
+            own = [a for a in service.addresses_for(view.proxy) if "/" not in a and ":" not in a]
+            for bind in own if own and not bound else [wildcard]:
+                if (bind, port.number) not in taken:
+                    _add_tcp(view, listener, service, port, bind, port.number, bound, drafts)
 
 
 def _add_http(
@@ -116,8 +116,9 @@ def _add_tcp(
         _note_conflict(view, service.config, name, known)
         return
     draft = known or _Draft(bind, listen_port, False, service.config, bound)
-    subnets = tuple(address for address in service.addresses if "/" in address)
-    wildcard = bind not in service.addresses
+    addresses = service.addresses_for(view.proxy)
+    subnets = tuple(address for address in addresses if "/" in address)
+    wildcard = bind not in addresses
     chains = service_chains(view, service, port, listen_port, listener.virtual_services, wildcard, subnets)
     taken = {chain.filter_chain_match.SerializeToString() for chain in draft.chains}
     for chain in chains:

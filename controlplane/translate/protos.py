@@ -15,6 +15,7 @@ LISTENER_TYPE = f"{TYPE_PREFIX}envoy.config.listener.v3.Listener"
 ROUTE_TYPE = f"{TYPE_PREFIX}envoy.config.route.v3.RouteConfiguration"
 CLUSTER_TYPE = f"{TYPE_PREFIX}envoy.config.cluster.v3.Cluster"
 ENDPOINT_TYPE = f"{TYPE_PREFIX}envoy.config.endpoint.v3.ClusterLoadAssignment"
+NAME_TABLE_TYPE = f"{TYPE_PREFIX}istio.networking.nds.v1.NameTable"
 
 
 def any_of(message: Any) -> AnyMessage:

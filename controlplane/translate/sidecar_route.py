@@ -71,6 +71,7 @@ def sidecar_route(view: View, name: str) -> BuiltResource | None:
         listener.virtual_services,
         view.scope.allow_any,
         view.proxy.namespace,
+        view.proxy.captures_dns,
         view.relevant_labels(keys),
         tuple(rules.items()),
         view.mesh,
@@ -241,7 +242,7 @@ def _domains(
         names.append(f"{host}.")
         short = alternative_domains(host, view.proxy.namespace, view.mesh.domain_suffix)
         names += [name for name in short if name not in fqdns]
-        names += [bracketed(address) for address in service.addresses if "/" not in address]
+        names += [bracketed(address) for address in service.addresses_for(view.proxy) if "/" not in address]
     if not proxied:
         return names
     with_port = [f"{name}:{port}" for name in names]

@@ -30,8 +30,9 @@ async def follow(board: StatusBoard, revision: int, timeout_s: float) -> AsyncIt
     with board.watch() as changed:
         while waiting:
             changed.clear()
+            names = board.names_streams()
             for proxy_id in list(waiting):
-                outcome = _outcome(board, waiting[proxy_id], revision)
+                outcome = _outcome(board, waiting[proxy_id], revision, names.get(proxy_id))
                 if outcome is None:
                     continue
                 del waiting[proxy_id]
@@ -74,13 +75,26 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
         pass
 
 
-def _outcome(board: StatusBoard, status: ProxyStatus, revision: int) -> Outcome | None:
+def _outcome(
+    board: StatusBoard, status: ProxyStatus, revision: int, names: ProxyStatus | None = None
+) -> Outcome | None:
+    """What became of it at the proxy and, where its agent has a stream of its own for names, there too."""
     if status.connection_id not in board.connections:
         return Outcome(State.DISCONNECTED, at=board.clock())
     found = status.outcome(revision)
     if found is None and board.build_error is not None and board.build_error[0] >= revision:
         return Outcome(State.NACKED, at=board.clock(), error=f"the control plane: {board.build_error[1]}")
-    return found
+    if found is None or names is None:
+        return found
+    beside = names.outcome(revision)
+    return _both(found, beside) if beside is not None else None
+
+
+def _both(proxy: Outcome, names: Outcome) -> Outcome:
+    """Rejected when one was, else acknowledged when one was; as late as the later."""
+    worst = next(s for s in (State.NACKED, State.ACKED, State.UNAFFECTED) if s in (proxy.state, names.state))
+    at = max((o.at for o in (proxy, names) if o.at is not None), default=None)
+    return Outcome(worst, (*proxy.types, *names.types), at, proxy.error or names.error)
 
 
 def _line(proxy_id: str, outcome: Outcome, seconds: float) -> dict[str, Any]:

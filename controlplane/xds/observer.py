@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class XdsObserver:
-    """Every method is optional to override. Durations in seconds, types as `CDS`, `EDS`, `LDS`, `RDS`."""
+    """Every method is optional to override. Durations in seconds, types as `CDS`, `EDS`, `LDS`, `RDS`, `NDS`."""
 
     def connected(self, count: int) -> None:
         """There are `count` streams now."""

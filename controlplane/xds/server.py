@@ -22,6 +22,7 @@ from controlplane.xds.observer import XdsObserver
 from controlplane.xds.references import ReferenceCache
 from controlplane.xds.status import StatusBoard
 from controlplane.xds.translation import Translates
+from controlplane.xds.type_urls import NDS
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,9 @@ class AdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         connection_id = f"{proxy.id}-{next(self._numbers)}"
         address = proxy.addresses[0] if proxy.addresses else ""
-        status = self._board.connect(connection_id, proxy.id, proxy.kind, address, codec.name, context.peer())
+        who = (connection_id, proxy.id, proxy.kind, address, codec.name, context.peer())
+        # Whoever wants clusters asks for them first.
+        status = self._board.connect(*who, names_only=first.type_url == NDS)
         connection = Connection(
             proxy,
             codec,
@@ -143,7 +146,8 @@ class AdsServer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
             await self._run(connection, first, requests, context)
         finally:
             del self.connections[connection_id]
-            self._translator.forget(proxy)
+            if all(other.proxy != proxy for other in self.connections.values()):
+                self._translator.forget(proxy)
             self._board.disconnect(connection_id)
             self._observer.connected(len(self.connections))
             log.info("%s disconnected (%s)", proxy.id, context.peer())

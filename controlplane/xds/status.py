@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from controlplane.xds.type_urls import CDS, LDS, PUSH_ORDER, short_name
+from controlplane.xds.type_urls import CDS, LDS, NDS, PUSH_ORDER, short_name
 
 KEPT_PUSHES = 128
 KEPT_REVISIONS = 4096
@@ -88,7 +88,10 @@ class PushRecord:
 
 
 class ProxyStatus:
-    """One connection of one proxy. `clock`: monotonic seconds; `wall`: seconds since the epoch."""
+    """One connection of one proxy. `clock`: monotonic seconds; `wall`: seconds since the epoch.
+
+    `names_only`: the agent's own stream beside that of its Envoy, which asks for the name table alone.
+    """
 
     def __init__(
         self,
@@ -101,7 +104,9 @@ class ProxyStatus:
         clock: Callable[[], float],
         wall: Callable[[], float],
         changed: Callable[[], None],
+        names_only: bool = False,
     ) -> None:
+        self.names_only = names_only
         self.connection_id = connection_id
         self.proxy_id = proxy_id
         self.kind = kind
@@ -128,8 +133,9 @@ class ProxyStatus:
         return status
 
     def connected(self, revision: int) -> None:
-        """A new stream starts at this revision: decided when clusters and listeners were answered."""
-        record = PushRecord(revision, needs_types=frozenset((CDS, LDS)), finished=True)
+        """A new stream starts at this revision: decided when what it surely asks for was answered."""
+        needs = frozenset((NDS,) if self.names_only else (CDS, LDS))
+        record = PushRecord(revision, needs_types=needs, finished=True)
         self.records.append(record)
         self._undecided.append(record)
 
@@ -258,9 +264,17 @@ class StatusBoard:
         return self._written.get(revision)
 
     def connect(
-        self, connection_id: str, proxy_id: str, kind: str, address: str, variant: str, peer: str
+        self,
+        connection_id: str,
+        proxy_id: str,
+        kind: str,
+        address: str,
+        variant: str,
+        peer: str,
+        names_only: bool = False,
     ) -> ProxyStatus:
-        status = ProxyStatus(connection_id, proxy_id, kind, address, variant, peer, self.clock, self.wall, self.notify)
+        who = (connection_id, proxy_id, kind, address, variant, peer)
+        status = ProxyStatus(*who, self.clock, self.wall, self.notify, names_only)
         self.connections[connection_id] = status
         self.notify()
         return status
@@ -271,7 +285,11 @@ class StatusBoard:
 
     def current(self) -> dict[str, ProxyStatus]:
         """Proxy → its newest connection (a restarted proxy may be back before its old stream is known to be dead)."""
-        return {status.proxy_id: status for status in self.connections.values()}
+        return {status.proxy_id: status for status in self.connections.values() if not status.names_only}
+
+    def names_streams(self) -> dict[str, ProxyStatus]:
+        """Proxy → the newest stream that its agent has for the name table alone."""
+        return {status.proxy_id: status for status in self.connections.values() if status.names_only}
 
     def build_failed(self, revision: int, error: str) -> None:
         """No snapshot could be made of this revision."""

@@ -22,7 +22,7 @@ from envoy.service.discovery.v3.ads_pb2_grpc import AggregatedDiscoveryServiceSt
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DiscoveryRequest
 from google.rpc.status_pb2 import Status
 
-from controlplane.xds.type_urls import CDS, EDS, LDS, RDS
+from controlplane.xds.type_urls import CDS, EDS, LDS, NDS, RDS
 from tests.controlplane.xds.fakes import name_in
 
 SERVICES = {"productpage": 1, "details": 1, "reviews": 3, "ratings": 1}
@@ -155,6 +155,7 @@ class Plane:
     def apply(self, resource: dict[str, Any]) -> int:
         """Create or update; the revision."""
         plural = {"VirtualService": "virtualservices", "DestinationRule": "destinationrules", "Sidecar": "sidecars"}
+        plural["ServiceEntry"] = "serviceentries"
         kind, metadata = resource["kind"], resource["metadata"]
         namespace = metadata.get("namespace", "default")
         path = f"/apis/networking.istio.io/v1/namespaces/{namespace}/{plural[kind]}/{metadata['name']}"
@@ -212,7 +213,7 @@ class AdsClient:
     async def subscribe(self, type_url: str, *names: str, first: bool = False) -> None:
         own = self.own if first else None
         if self.delta:
-            known = self.resources[type_url] if type_url not in self._nonces else {}
+            known = self.resources.get(type_url, {}) if type_url not in self._nonces else {}
             await self._stream.write(
                 DeltaDiscoveryRequest(
                     node=own, type_url=type_url, resource_names_subscribe=names, initial_resource_versions=known
@@ -267,10 +268,10 @@ class AdsClient:
 
     def _store(self, type_url: str, response: Any, packed: dict[str, Any], removed: list[str]) -> None:
         versions = {n: r.version if self.delta else response.version_info for n, r in packed.items()}
-        if not self.delta and type_url in (CDS, LDS):
+        if not self.delta and type_url in (CDS, LDS, NDS):
             self.resources[type_url] = versions
         else:
-            self.resources[type_url].update(versions)
+            self.resources.setdefault(type_url, {}).update(versions)
         for name in removed:
             self.resources[type_url].pop(name, None)
 
@@ -295,3 +296,12 @@ def _referred(resources: Any, delta: bool) -> set[str]:
         packed.Unpack(message)
         found |= referenced_names(message)
     return found
+
+
+class NamesClient(AdsClient):
+    """An agent beside its Envoy: it asks for the name table alone."""
+
+    async def __aenter__(self) -> NamesClient:
+        await self.subscribe(NDS, first=True)
+        self._task = asyncio.create_task(self._run())
+        return self

@@ -2,13 +2,14 @@
 
 `tests/testdata/goldens/NAME.yaml` holds the resources of one feature. Its first lines say which proxies it shows:
 
-    # proxy: frontend-v1.default [router] [NONE]
+    # proxy: frontend-v1.default [router] [NONE] [DNS]
 
+`DNS`: its agent captures DNS, so its name table is shown too.
 `NAME.xds.yaml` holds, for each of these proxies, what differs from the mesh of `registry.yaml` alone (for the golden
 `registry`, everything), with access logs and the empty filters that every connection manager has left out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from controlplane.model.mesh_snapshot import MeshSnapshot, build_snapshot
 from controlplane.model.proxy import Proxy
 from controlplane.translate.build import Translator
 from controlplane.translate.built import BuiltResource
-from controlplane.translate.protos import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+from controlplane.translate.protos import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE, ROUTE_TYPE
 from lugsail.cli.render import endpoint_names, find_proxy, load_texts, route_names
 
 FOLDER = Path(__file__).parents[2] / "testdata" / "goldens"
@@ -29,10 +30,11 @@ TITLES = {
     "RouteConfiguration": ROUTE_TYPE,
     "Cluster": CLUSTER_TYPE,
     "ClusterLoadAssignment": ENDPOINT_TYPE,
+    "NameTable": NAME_TABLE_TYPE,
 }
 Answer = dict[str, dict[str, BuiltResource]]
 # Protobuf maps, whose order is not kept: they are written in order of their keys.
-_MAPS = frozenset({"filter_metadata", "typed_per_filter_config", "typed_extension_protocol_options"})
+_MAPS = frozenset({"filter_metadata", "typed_per_filter_config", "typed_extension_protocol_options", "table"})
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,17 @@ class GoldenProxy:
     identity: str
     kind: str = "sidecar"
     interception: str = "REDIRECT"
+    captures_dns: bool = False
+
+    @property
+    def title(self) -> str:
+        """What it is called in the expected output."""
+        return f"{self.identity} {self.kind} {self.interception}{' DNS' if self.captures_dns else ''}"
+
+    def find(self, resources: list[Any]) -> Proxy:
+        """The proxy beside its WorkloadEntry."""
+        found = find_proxy(resources, self.identity, self.kind, self.interception)
+        return replace(found, metadata=(("DNS_CAPTURE", "true"),)) if self.captures_dns else found
 
 
 def names() -> list[str]:
@@ -58,7 +71,7 @@ def proxies(name: str) -> list[GoldenProxy]:
             continue
         identity, *words = line.removeprefix("# proxy: ").split()
         kind = "router" if "router" in words else "sidecar"
-        out.append(GoldenProxy(identity, kind, "NONE" if "NONE" in words else "REDIRECT"))
+        out.append(GoldenProxy(identity, kind, "NONE" if "NONE" in words else "REDIRECT", "DNS" in words))
     assert out, f"{name}.yaml names no proxy"
     return out
 
@@ -75,7 +88,7 @@ def snapshot(name: str) -> tuple[MeshSnapshot, list[Any]]:
 
 
 def answer(mesh: MeshSnapshot, proxy: Proxy, translator: Translator | None = None) -> Answer:
-    """All four types by title and name."""
+    """All types by title and name; the name table for proxies that use it."""
     translator = translator or Translator()
     clusters = dict(translator.build(mesh, proxy, CLUSTER_TYPE, None))
     listeners = dict(translator.build(mesh, proxy, LISTENER_TYPE, None))
@@ -86,6 +99,7 @@ def answer(mesh: MeshSnapshot, proxy: Proxy, translator: Translator | None = Non
         "RouteConfiguration": routes,
         "Cluster": clusters,
         "ClusterLoadAssignment": endpoints,
+        "NameTable": dict(translator.build(mesh, proxy, NAME_TABLE_TYPE, None)) if proxy.captures_dns else {},
     }
 
 
@@ -94,8 +108,7 @@ def answers(name: str) -> dict[str, Answer]:
     mesh, resources = snapshot(name)
     out: dict[str, Answer] = {}
     for shown in proxies(name):
-        proxy = find_proxy(resources, shown.identity, shown.kind, shown.interception)
-        out[f"{shown.identity} {shown.kind} {shown.interception}"] = answer(mesh, proxy)
+        out[shown.title] = answer(mesh, shown.find(resources))
     return out
 
 
@@ -105,7 +118,7 @@ def make(name: str) -> dict[str, Any]:
     bare, _ = snapshot("registry")
     out: dict[str, Any] = {}
     for shown in proxies(name):
-        proxy = find_proxy(resources, shown.identity, shown.kind, shown.interception)
+        proxy = shown.find(resources)
         translator = Translator()
         new = answer(mesh, proxy, translator)
         old = answer(bare, proxy) if name != "registry" else None
@@ -113,7 +126,7 @@ def make(name: str) -> dict[str, Any]:
         conflicts = [str(warning) for warning in mesh.warnings] + [str(c) for c in translator.conflicts(proxy)]
         if conflicts:
             content["conflicts"] = list(dict.fromkeys(conflicts))
-        out[f"{shown.identity} {shown.kind} {shown.interception}"] = content
+        out[shown.title] = content
     return out
 
 

@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 
 from controlplane.model.mesh_snapshot import MeshSnapshot
-from controlplane.translate.affected import ALL_TYPES, affected_types
+from controlplane.translate.affected import ALL_TYPES, PROXY_TYPES, affected_types
 from controlplane.translate.build import Translator
 from controlplane.translate.protos import LISTENER_TYPE, ROUTE_TYPE
 from lugsail.api.base import Resource
@@ -53,7 +53,7 @@ def test_nothing_else_changes(old: str, new: str) -> None:
         ("http rule", "other status", {ROUTE_TYPE}),
         ("none", "gateway", {LISTENER_TYPE, ROUTE_TYPE}),
         ("http rule", "elsewhere", ALL_TYPES),
-        ("none", "rule", ALL_TYPES),
+        ("none", "rule", PROXY_TYPES),
         ("none", "sidecar", ALL_TYPES),
     ],
 )
@@ -69,9 +69,19 @@ def test_layer_4_rules_reach_into_listeners() -> None:
     assert affected_types(first, second) == {LISTENER_TYPE, ROUTE_TYPE}
 
 
-def test_a_changed_endpoint_affects_everything() -> None:
+def test_a_changed_endpoint_affects_everything_but_names() -> None:
     first = base("{host: web}")
-    assert affected_types(first, base("{host: web}", address="10.0.0.9", previous=first)) == ALL_TYPES
+    assert affected_types(first, base("{host: web}", address="10.0.0.9", previous=first)) == PROXY_TYPES
+
+
+def test_a_changed_endpoint_of_a_service_without_an_address_affects_names_too() -> None:
+    def wild(address: str, previous: MeshSnapshot | None = None) -> MeshSnapshot:
+        spec = f"{{hosts: ['*.db.example'], resolution: STATIC, ports: [{{number: 90, name: t, protocol: TCP}}], \
+            endpoints: [{{address: {address}}}]}}"
+        return base("{host: web}", resource("ServiceEntry", "wild", spec), previous=previous)
+
+    first = wild("10.0.0.50")
+    assert affected_types(first, wild("10.0.0.51", first)) == ALL_TYPES
 
 
 def test_the_first_snapshot_affects_everything() -> None:

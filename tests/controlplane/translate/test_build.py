@@ -4,7 +4,7 @@ from controlplane.model.mesh_snapshot import MeshSnapshot
 from controlplane.model.proxy import Proxy
 from controlplane.translate.build import TYPES, Translator
 from controlplane.translate.built import BuiltResource
-from controlplane.translate.protos import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+from controlplane.translate.protos import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE, ROUTE_TYPE
 from tests.controlplane.model.factory import mesh, resource, service, sidecar, workload
 
 WEB = "web.default.svc.cluster.local"
@@ -33,6 +33,7 @@ def everything(translator: Translator, made: MeshSnapshot, proxy: Proxy) -> dict
     names = {
         CLUSTER_TYPE: None,
         LISTENER_TYPE: None,
+        NAME_TABLE_TYPE: None,
         ROUTE_TYPE: frozenset({"80", "81"}),
         ENDPOINT_TYPE: frozenset(name for name in clusters if name.startswith("outbound")),
     }
@@ -88,7 +89,7 @@ def test_proxies_that_see_the_same_share_the_same_objects() -> None:
     one = everything(translator, made, sidecar("web-v1", "10.0.0.1"))
     other = everything(translator, made, sidecar("web-v2", "10.0.0.2"))
     shared = [key for key in one if one[key] is other.get(key)]
-    assert {type_url for type_url, _ in shared} == {CLUSTER_TYPE, ENDPOINT_TYPE, ROUTE_TYPE}
+    assert {type_url for type_url, _ in shared} == {CLUSTER_TYPE, ENDPOINT_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE}
     assert (ROUTE_TYPE, "80") in shared and (CLUSTER_TYPE, f"outbound|80||{WEB}") in shared
 
 

@@ -18,7 +18,8 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 )
 from google.protobuf.any_pb2 import Any as AnyProto
 
-from controlplane.xds.type_urls import CDS, EDS, LDS, RDS
+from controlplane.translate.name_table_proto import NameTable
+from controlplane.xds.type_urls import CDS, EDS, LDS, NDS, RDS
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class FakeMesh:
     endpoints: Mapping[str, str] = field(default_factory=dict)
     listeners: Mapping[str, str] = field(default_factory=dict)
     routes: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 class FakeTranslator:
@@ -53,6 +55,7 @@ class FakeTranslator:
             EDS: snapshot.endpoints,
             LDS: snapshot.listeners,
             RDS: snapshot.routes,
+            NDS: snapshot.names,
         }[type_url]
         return {n: _built(type_url, n, text) for n, text in content.items() if names is None or n in names}
 
@@ -75,6 +78,8 @@ def _message(type_url: str, name: str, text: str) -> Any:
         return Cluster(name=name, alt_stat_name=text, type=Cluster.EDS)
     if type_url == EDS:
         return ClusterLoadAssignment(cluster_name=name, policy={"overprovisioning_factor": {"value": int(text)}})
+    if type_url == NDS:
+        return NameTable(table={name: {"ips": [text]}})
     if type_url == RDS:
         return RouteConfiguration(name=name, internal_only_headers=[text])
     chain = Filter(name="hcm")
@@ -88,6 +93,8 @@ def name_in(packed: AnyProto) -> str:
         if packed.Is(message.DESCRIPTOR):
             packed.Unpack(message)
             return message.cluster_name if isinstance(message, ClusterLoadAssignment) else message.name
+    if packed.type_url == NDS:
+        return ",".join(NameTable.FromString(packed.value).table)
     raise AssertionError(f"what is {packed.type_url}?")
 
 

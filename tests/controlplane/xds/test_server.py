@@ -1,6 +1,7 @@
 """The server over real gRPC: both variants, side by side with the resources' REST API."""
 
 import asyncio
+from dataclasses import replace
 
 import grpc.aio
 import pytest
@@ -14,11 +15,13 @@ from controlplane.xds.distribution import follow
 from controlplane.xds.observer import XdsObserver
 from controlplane.xds.server import AdsServer, PortTaken
 from controlplane.xds.status import StatusBoard
-from controlplane.xds.type_urls import CDS, EDS, LDS, PUSH_ORDER, RDS
-from tests.controlplane.plane import AdsClient, node
+from controlplane.xds.type_urls import CDS, EDS, LDS, NDS, PUSH_ORDER, RDS
+from tests.controlplane.plane import AdsClient, NamesClient, node
 from tests.controlplane.xds.fakes import FakeMesh, FakeTranslator, until
 
 HOST = "127.31.8.2"
+# What a proxy asks for; names are its agent's business.
+CONFIGURED = {CDS: "SYNCED", EDS: "SYNCED", LDS: "SYNCED", RDS: "SYNCED", NDS: "NOT SENT"}
 MESH = FakeMesh(
     clusters={"v1": "1", "v2": "1"},
     endpoints={"v1": "1", "v2": "1"},
@@ -78,7 +81,7 @@ def client(server: Server, delta: bool, name: str = "web-v1") -> AdsClient:
 def synced(server: Server, count: int = 1):
     def check() -> bool:
         current = server.board.current().values()
-        return len(current) == count and all(set(s.summaries().values()) == {"SYNCED"} for s in current)
+        return len(current) == count and all(s.summaries() == CONFIGURED for s in current)
 
     return check
 
@@ -229,3 +232,23 @@ async def test_a_taken_port_is_told(server):
 
 def test_the_delta_codec_is_named():
     assert DeltaCodec.name == "delta" and DeltaCodec.delta
+
+
+async def test_an_agents_stream_for_names_stands_beside_its_proxys(server, delta):
+    server.current = Push(replace(MESH, names={"a.example": "10.0.0.1"}), 1, frozenset(PUSH_ORDER), 0.0, 0.0)
+    async with client(server, delta) as c, NamesClient(server.target, node("web-v1", "127.31.9.1"), delta) as agent:
+        await until(synced(server))
+        await until(lambda: agent.received == [(NDS, ["a.example"], [])])
+        assert server.board.current()["web-v1.default"].names_only is False
+        names = server.board.names_streams()["web-v1.default"]
+        await until(lambda: names.summaries()[NDS] == "SYNCED")
+        # One revision that only the agent gets, and one that neither does.
+        both = await server.spread(server.push(names={"b.example": "10.0.0.2"}))
+        assert [line["types"] for line in both if line.get("proxy")] == [["NDS"]] and both[-1]["acked"] == 1
+        neither = await server.spread(server.push())
+        assert neither[-1]["unaffected"] == 1
+        assert len(agent.received) == 2, "an unchanged table is not sent again"
+        agent.refuse[NDS] = "no such address"
+        refused = await server.spread(server.push(names={"c.example": "x"}))
+        assert refused[-1]["nacked"] == 1 and refused[1]["error"] == "NDS: no such address"
+        assert [kind for kind, *_ in c.received].count(NDS) == 0
