@@ -6,18 +6,24 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lugsail.cli import distribution
 from lugsail.cli.output import FAILURE, USAGE, CliError, has_colour
+
+if TYPE_CHECKING:
+    from lugsail.lab.containers.compose_file import Options
 
 EXAMPLES = """\b
 Examples:
   lugsail up                                  the mesh with Bookinfo; Ctrl-C stops all of it
   lugsail up --detach --port 9000             in the background, the page on port 9000
   lugsail up --proxy-for reviews-v2=envoy     the stock Envoy beside reviews-v2
-  lugsail up --keep                           with the resources of the last mesh"""
+  lugsail up --keep                           with the resources of the last mesh
+  lugsail up --runtime docker                 as containers, with transparent interception
+  lugsail up --runtime docker --profile httpbin --profile tcp-echo"""
 
 
 def up(
@@ -32,19 +38,63 @@ def up(
         bool, typer.Option("--keep", help="Keep the last mesh's resources (else a new mesh begins with the gateway's).")
     ] = False,
     log_level: Annotated[str, typer.Option(help="Of control plane and proxies: debug, info, warning, error.")] = "info",
+    runtime: Annotated[str, typer.Option(help="What the mesh is made of: processes, or docker for containers.")] = (
+        "processes"
+    ),
+    profile: Annotated[
+        list[str] | None,
+        typer.Option("--profile", metavar="NAME", help="With docker: services of this profile too; may be repeated."),
+    ] = None,
+    build: Annotated[bool, typer.Option("--build", help="With docker: build the images anew.")] = False,
+    timeout: Annotated[str, typer.Option("--timeout", help="With docker: how long to wait for all to be ready.")] = (
+        "120s"
+    ),
+    project: Annotated[
+        str | None,
+        typer.Option("--project", metavar="NAME", help="With docker: the compose project. Default: the file's name."),
+    ] = None,
 ) -> int:
     """Start the mesh: control plane, gateway, and each workload with its sidecar.
 
     A new mesh starts with an empty store and the sample gateway; the resources of the last one are set aside in
     store.previous.db of the state folder ($LUGSAIL_HOME, default ~/.lugsail), or kept with --keep.
     After a mesh that was killed its resources are kept, and a control plane that is restarted loses nothing.
+
+    With --runtime docker every workload is a pod of containers whose traffic is captured, started by Docker Compose:
+    images that are missing are built, and the store is the volume lugsail-store of the project. A mesh that plain
+    `docker compose up` started is the same one, and every other command finds it too.
     """
+    from lugsail.lab import plan
+
+    try:
+        plan.check_proxy(proxy, "--proxy")
+        plan.check_log_level(log_level)
+        proxies = plan.parse_proxy_for(proxy_for or [])
+    except plan.BadOption as problem:
+        raise CliError(str(problem), USAGE) from problem
+    if runtime not in ("processes", "docker"):
+        raise CliError(f"--runtime {runtime}: choose processes or docker.", USAGE)
+    if runtime == "docker":
+        from lugsail.lab.containers.compose_file import Options
+
+        timeout_s = distribution.parse_timeout(timeout)
+        chosen = project or os.environ.get("LUGSAIL_PROJECT") or None
+        profiles = tuple(profile or ())
+        options = Options(topology, chosen, proxy, proxies, port, keep, build, log_level, timeout_s, profiles)
+        return _up_docker(options, detach)
+    for option, given in (("--build", build), ("--project", project), ("--profile", profile)):
+        if given:
+            raise CliError(f"{option} is for a mesh of containers: add --runtime docker.", USAGE)
+    return _up_processes(topology, proxy, proxies, port, keep, log_level, detach)
+
+
+def _up_processes(
+    topology: Path | None, proxy: str, proxy_for: dict[str, str], port: int, keep: bool, log_level: str, detach: bool
+) -> int:
     from lugsail.lab import plan
     from lugsail.lab import run as lab
     from lugsail.lab.addressing import DEFAULT_SUBNET, BadSubnet, Subnet
-    from lugsail.lab.checks import CannotStart
     from lugsail.lab.paths import Home, shipped
-    from lugsail.lab.progress import Progress
 
     try:
         options = plan.Options(
@@ -52,27 +102,30 @@ def up(
             subnet=Subnet.parse(os.environ.get("LUGSAIL_SUBNET", DEFAULT_SUBNET)),
             topology=(topology or shipped("compose/app.yaml")).absolute(),
             gateway_port=port,
-            proxy=plan.check_proxy(proxy, "--proxy"),
-            proxy_for=plan.parse_proxy_for(proxy_for or []),
+            proxy=proxy,
+            proxy_for=proxy_for,
             keep=keep,
-            log_level=plan.check_log_level(log_level),
+            log_level=log_level,
         )
-    except (plan.BadOption, BadSubnet) as problem:
+    except BadSubnet as problem:
         raise CliError(str(problem), USAGE) from problem
-    progress = Progress(sys.stdout, has_colour(sys.stdout))
-    shown = _Shown(progress, detach)
+    shown = _Shown(detach)
     try:
         if detach:
             for event in lab.run_detached(options):
                 shown(event)
             return shown.exit_code
         return lab.run(options, shown)
-    except CannotStart as problem:
-        raise CliError(str(problem), problem.exit_code) from problem
     except BrokenPipeError:
         raise  # whoever read our output went away: no trouble of the state folder's
     except OSError as problem:
         raise CliError(f"Cannot use the state folder {options.home.root}: {problem.strerror}.") from problem
+
+
+def _up_docker(options: Options, detach: bool) -> int:
+    from lugsail.lab.containers import up as containers
+
+    return containers.run(options, _Shown(detach), detach)
 
 
 def _how_to_call() -> tuple[str, str]:
@@ -92,8 +145,10 @@ def _from_here(path: Path) -> str:
 class _Shown:
     """Shows events; remembers how it went."""
 
-    def __init__(self, progress: Any, detached: bool) -> None:
-        self._progress = progress
+    def __init__(self, detached: bool) -> None:
+        from lugsail.lab.progress import Progress
+
+        self._progress = Progress(sys.stdout, has_colour(sys.stdout))
         self._detached = detached
         self.exit_code = 0
 
@@ -106,7 +161,9 @@ class _Shown:
         if event["event"] == "up":
             colour = has_colour(sys.stdout)
             program, samples = _how_to_call()
-            print(summary(event["gateway"], event["control_plane"], event["bookinfo"], colour, program, samples))
+            metrics = event.get("metrics")
+            names = (event["gateway"], event["control_plane"], event["bookinfo"])
+            print(summary(*names, colour, program, samples, metrics))
             if event["failed"]:
                 self.exit_code = FAILURE
                 print(f"\nNot ready: {', '.join(event['failed'])}. The rest runs; `lugsail status` follows it.")

@@ -120,6 +120,7 @@ def summary(
     paint: bool,
     program: str = "lugsail",
     samples: str = "samples",
+    metrics: str | None = None,
 ) -> str:
     """What the user sees when the lab is up: addresses, and three things to try.
 
@@ -133,7 +134,7 @@ def summary(
     urls = [
         ("the page", f"{gateway_url}/productpage") if has_bookinfo else ("ingress gateway", gateway_url),
         ("control plane", control_plane_url),
-        ("metrics", f"{host}:15014/metrics"),
+        ("metrics", metrics or f"{host}:15014/metrics"),
     ]
     tries = [
         (
