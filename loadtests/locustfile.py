@@ -48,6 +48,7 @@ class _Run:
         BookinfoUser.pacer = self.pacer
         BookinfoUser.numbers = itertools.count()
         BookinfoUser.begun = gevent.event.Event()
+        BookinfoUser.ending = False
 
     def begin(self) -> None:
         """The clock starts."""
@@ -117,6 +118,7 @@ def watch(environment: Any, run: _Run) -> None:
 @events.test_stopping.add_listener
 def on_stopping(environment: Any, **_: Any) -> None:
     """No user begins another request from here on."""
+    BookinfoUser.ending = True
     RUN.ended = RUN.ended or time.perf_counter()
 
 

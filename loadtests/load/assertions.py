@@ -4,7 +4,8 @@
     split reviews VERSION=SHARE% … [±TOLERANCE%]
 
 A split holds when each expected share lies within the exact 99.9 % interval of what was observed, or, with a tolerance,
-when no observed share is further from it than that. A version that is not named must not have answered at all.
+when no observed share is further from it than that. A version that is not named must not have answered at all, and
+hardly any answer may have been without a version.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from loadtests.load.intervals import holds, interval
 
 SPLIT_CONFIDENCE = 0.999
 LATENCIES = ("p50", "p90", "p95", "p99", "p99.9", "max", "mean")
+# Pages whose reviews or ratings failed show no version; with more than this share of them a split says nothing.
+UNKNOWN_LIMIT = 0.01
 METRICS = (*LATENCIES, "errors", "rps", "requests")
 SPLIT_SERVICES = ("reviews",)
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -108,9 +111,13 @@ class SplitAssertion:
                 fits = holds(count, total, share, SPLIT_CONFIDENCE)
             if not fits:
                 wrong.append(version)
+        unknown = split["unknown"]
+        blurred = unknown > UNKNOWN_LIMIT * (total + unknown)
         seen = ", ".join(_shown(version, counts.get(version, 0), total) for version in sorted({*counts, *expected}))
-        why = f"; not as expected: {', '.join(wrong)}" if wrong else ""
-        return Verdict(self.expression, not wrong, f"of {total} answers {seen}{why}")
+        why = f"; not as expected: {', '.join(sorted(wrong))}" if wrong else ""
+        if unknown:
+            why += f"; {unknown} more showed no version" + (", too many to tell" if blurred else "")
+        return Verdict(self.expression, not wrong and not blurred, f"of {total} answers {seen}{why}")
 
 
 Assertion = MetricAssertion | SplitAssertion

@@ -15,6 +15,7 @@ RATINGS_FAILED = "Ratings service is currently unavailable"
 NOT_THE_PAGE = "not the product page"
 NOT_JSON = "not JSON"
 NOT_SIGNED_IN = "not signed in"
+CUT_OFF = "no answer: cut off at the end of the run"
 
 SECTION = 'id="reviews"'
 SERVED = "Book Reviews"

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from math import ceil
 from typing import Any
 
 from loadtests.load.schedule import SHAPES, Schedule
@@ -89,8 +90,8 @@ def check(settings: Settings) -> Settings:
 
 
 def users_for(rate_per_s: float) -> int:
-    """How many users keep a rate while answers take up to a second."""
-    return max(USERS_WITHOUT_RATE, min(USERS_LIMIT, int(rate_per_s) + 1)) if rate_per_s else USERS_WITHOUT_RATE
+    """How many users keep a rate while answers take a quarter of a second on average."""
+    return max(USERS_WITHOUT_RATE, min(USERS_LIMIT, ceil(rate_per_s / 4)))
 
 
 def duration_s(text: str) -> float:

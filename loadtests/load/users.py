@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import gevent.event
 import geventhttpclient.client
+from gevent import GreenletExit
 from locust import FastHttpUser, task
 from locust.exception import StopUser
 
@@ -60,6 +61,7 @@ class BookinfoUser(FastHttpUser):
     pacer: ClassVar[Pacer | None]
     numbers: ClassVar[Iterator[int]]
     begun: ClassVar[gevent.event.Event]
+    ending: ClassVar[bool] = False
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -89,6 +91,8 @@ class BookinfoUser(FastHttpUser):
     @task
     def step(self) -> None:
         """The next step of the script, once it is due."""
+        if self.ending:  # woken in the moment between the end and being told of it
+            raise StopUser()
         if self.pacer is None:
             self.send(next(self._script))
         elif self._due is not None:  # the first turn only leads to the first wait
@@ -107,22 +111,26 @@ class BookinfoUser(FastHttpUser):
         started = perf_counter()
         lag_ms = 0.0 if self._due is None else max(0.0, (started - self._due) * 1000)
         self.recorder.lagged(lag_ms)
-        with self.client.request(
-            step.method,
-            step.path,
-            headers=headers,
-            data=None if step.form is None else urlencode(step.form),
-            catch_response=True,
-            allow_redirects=False,
-        ) as answer:
-            ms = (perf_counter() - started) * 1000 + lag_ms
-            answer.request_meta["response_time"] = ms  # locust's own statistics count from when it was due too
-            failure = self._judge(step, answer)
-            self.recorder.finish(step.path, int(answer.status_code or 0), ms, failure)
-            if failure is None:
-                answer.success()
-            else:
-                answer.failure(failure)
+        try:
+            with self.client.request(
+                step.method,
+                step.path,
+                headers=headers,
+                data=None if step.form is None else urlencode(step.form),
+                catch_response=True,
+                allow_redirects=False,
+            ) as answer:
+                ms = (perf_counter() - started) * 1000 + lag_ms
+                answer.request_meta["response_time"] = ms  # locust's own statistics count from when it was due too
+                failure = self._judge(step, answer)
+                self.recorder.finish(step.path, int(answer.status_code or 0), ms, failure)
+                if failure is None:
+                    answer.success()
+                else:
+                    answer.failure(failure)
+        except GreenletExit:  # it took longer than the end of a run waits
+            self.recorder.finish(step.path, 0, (perf_counter() - started) * 1000 + lag_ms, bodies.CUT_OFF)
+            raise
 
     def _judge(self, step: Step, answer: Any) -> str | None:
         """Why the answer is a failure, or None; a version of reviews that shows in it is counted."""

@@ -28,7 +28,7 @@ INTERRUPTED = 130
 
 def load(
     users: Annotated[
-        int | None, typer.Option(metavar="N", help="Users. Default: 10, and with --rate as many as seconds need.")
+        int | None, typer.Option(metavar="N", help="Users. Default: 10, or a quarter of --rate where that is more.")
     ] = None,
     rate: Annotated[
         float | None,
