@@ -16,13 +16,14 @@ from aiohttp import web
 
 from controlplane.apiserver.errors import error_middleware
 from controlplane.apiserver.resources import BODY_LIMIT_BYTES, ResourceApi
-from controlplane.apiserver.storage import Event, EventType, Store, StoreUnusable
+from controlplane.apiserver.storage import Event, EventType, Store, StoreError, StoreUnusable
 from controlplane.apiserver.watch import WatchLog
 from controlplane.debug.metrics import ControlPlaneMetrics
 from controlplane.debug.routes import DebugPages
 from controlplane.listening import CannotListen, check_free, serve_http
 from controlplane.model.mesh_snapshot import build_snapshot
 from controlplane.options import Options, parse_options
+from controlplane.seed import BadSeed, seed_store
 from controlplane.sources.aggregate import Registry
 from controlplane.sources.static_file import StaticFileSource
 from controlplane.translate.affected import affected_types
@@ -40,7 +41,10 @@ _EVENT_NAMES = {EventType.ADDED: "add", EventType.MODIFIED: "update", EventType.
 
 
 class ControlPlane:
-    """All parts of one control plane. Building it opens the store (raises StoreUnusable) and nothing else."""
+    """All parts of one control plane. Building it opens the store and nothing else.
+
+    Raises StoreUnusable, BadSeed, StoreError.
+    """
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -51,6 +55,8 @@ class ControlPlane:
 
         # What people apply, and what runs.
         self.store = Store(options.store)
+        if options.seed:
+            seed_store(self.store, options.seed)
         self.store.observe(self._resource_changed)
         self.registry = Registry([StaticFileSource(options.registry)], self._registry_changed)
         # Both, as one immutable mesh; rebuilt by the queue, at once or after a back-off.
@@ -184,7 +190,7 @@ async def _run(options: Options) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         await ControlPlane(options).run(stop)
-    except (StoreUnusable, CannotListen, PortTaken) as error:
+    except (StoreUnusable, StoreError, BadSeed, CannotListen, PortTaken) as error:
         log.error("cannot start: %s", error)
         return 1
     log.info("stopped")

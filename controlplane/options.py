@@ -23,6 +23,7 @@ class Options:
 
     registry: Path
     store: Path
+    seed: Path | None
     address: str
     http_port: int
     xds_port: int
@@ -49,6 +50,9 @@ def parse_options(argv: Sequence[str]) -> Options:
     )
     parser.add_argument(
         "--store", type=Path, default=home / "store.db", metavar="FILE", help="SQLite file (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=Path, metavar="FILE", help="resources that a store begins with which never held any"
     )
     parser.add_argument("--address", default=address, metavar="IP", help="listen here (default: %(default)s)")
     for name, default, what in (
