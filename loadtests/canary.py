@@ -133,7 +133,10 @@ def main(argv: list[str]) -> int:
         result, steps = run(settings, step_s)
         report = {**result, "interrupted": False, "steps": judge(result, steps)}
         written = write(
-            report, args.out, "canary", [(step["from_s"], label(step["expected"])) for step in report["steps"]]
+            report,
+            args.out,
+            "canary",
+            [(step["from_s"] - SETTLE_S, label(step["expected"])) for step in report["steps"]],
         )
     except (LoadFailed, reviews.ApplyFailed, OSError) as problem:
         print(f"canary: {problem}", file=sys.stderr)

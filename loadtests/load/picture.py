@@ -64,7 +64,7 @@ def _title(result: dict[str, Any]) -> str:
 
 def _rates(axis: Any, edges: list[float], series: list[dict[str, Any]]) -> None:
     rates = [one["rps"] for one in series]
-    axis.stairs(rates, edges, color=OTHER_COLOR, linewidth=1.4, label="answered")
+    axis.stairs(rates, edges, baseline=None, color=OTHER_COLOR, linewidth=1.4, label="answered")
     failed = [one["failures"] for one in series]
     if any(failed):
         axis.stairs(failed, edges, fill=True, color=FAILED_COLOR, alpha=0.8, label="failed")
