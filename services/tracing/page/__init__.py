@@ -1,0 +1,1 @@
+"""The HTML pages: a list with filters, and the waterfall of a trace."""

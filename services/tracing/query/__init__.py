@@ -1,0 +1,1 @@
+"""Jaeger's query API over the store: parameters, adjusters, JSON shapes, routes."""

@@ -1,0 +1,1 @@
+"""The ports that spans come in by."""
