@@ -1,7 +1,11 @@
-"""Drives a whole lab the way a user does: through the `lugsail` command and plain HTTP, nothing from the inside."""
+"""Drives a whole mesh the way a user does: through the `lugsail` command and plain HTTP, nothing from the inside.
+
+`Lab` is a mesh of processes; `ContainerLab` is the same for a mesh of containers, behind the same methods.
+"""
 
 from __future__ import annotations
 
+import functools
 import http.client
 import http.cookiejar
 import json
@@ -10,6 +14,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -18,6 +23,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
+
+from tests.e2e.inside import Inside
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 SAMPLES = REPO / "samples"
@@ -39,6 +47,8 @@ class Answer:
 
 class Lab:
     """One running lab. `proxy` is python or envoy; `subnet` and `port` keep labs of one machine apart."""
+
+    runtime = "processes"
 
     def __init__(self, proxy: str, subnet: str, port: int, home: pathlib.Path, *options: str) -> None:
         self.proxy = proxy
@@ -166,6 +176,81 @@ class Lab:
         return (self.home / "logs" / f"{workload}.proxy.log").read_text(errors="replace")
 
 
+class ContainerLab(Lab):
+    """One mesh of containers: a compose project of its own. `home` holds nothing; `options` are those of `up`."""
+
+    runtime = "docker"
+
+    def __init__(self, proxy: str, project: str, port: int, home: pathlib.Path, *options: str) -> None:
+        super().__init__(proxy, "", port, home, *options)
+        self.project = project
+        self.env["LUGSAIL_PROJECT"] = project
+        self._insides: dict[str, Inside] = {}
+        self._starting = threading.Lock()
+
+    def up(self) -> Any:
+        words = ["up", "--runtime", "docker", "--detach", "--proxy", self.proxy, "--port", str(self.port)]
+        return self.cli(*words, *self.options, timeout_s=180)
+
+    def down(self) -> Any:
+        for inside in self._insides.values():
+            inside.close()
+        self._insides.clear()
+        return self.cli("down", "--volumes", check=False)
+
+    def api(self, method: str, path: str, resource: dict[str, Any] | None = None) -> Answer:
+        url = urlsplit(self.control_plane_url)
+        assert url.hostname
+        path = "/apis/networking.istio.io/v1" + path
+        body = json.dumps(resource) if resource else None
+        return request(url.hostname, url.port or 80, method, path, {"content-type": "application/json"}, body=body)
+
+    @functools.cached_property
+    def control_plane_url(self) -> str:
+        return str(self.status()["control_plane"])
+
+    def state(self) -> dict[str, Any]:
+        return self.status()
+
+    def workload(self, name: str) -> dict[str, Any]:
+        """Its line of `lugsail status`, with the names of its containers."""
+        for item in self.status()["workloads"]:
+            if item["workload"] == name:
+                found: dict[str, Any] = item
+                return found
+        raise AssertionError(f"no workload {name} in `lugsail status`")
+
+    def pod_addresses(self, workload: str) -> tuple[str, str]:
+        """(the pod's own address, the same: it has one)."""
+        ip = str(self.workload(workload)["ip"])
+        return ip, ip
+
+    @contextmanager
+    def client(self, workload: str = "curl") -> Iterator[Client]:
+        """An HTTP client inside the workload's pod that knows nothing of the mesh."""
+        client = InsideClient(self._inside(workload))
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def _inside(self, workload: str) -> Inside:
+        with self._starting:
+            found = self._insides.get(workload)
+            if found is None or not found.is_alive:
+                found = self._insides[workload] = Inside(str(self.workload(workload)["app_container"]))
+            return found
+
+    def admin(self, workload: str, path: str) -> str:
+        proxy = str(self.workload(workload)["proxy_container"])
+        words = ["docker", "exec", proxy, "curl", "-s", f"http://127.0.0.1:15000{path}"]
+        return subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout
+
+    def proxy_log(self, workload: str) -> str:
+        done = self.cli("logs", workload, "--proxy")
+        return str(done.stdout + done.stderr)
+
+
 class Client:
     """Requests through a sidecar as its app would make them (absolute-form, keep-alive)."""
 
@@ -188,6 +273,28 @@ class Client:
 
     def close(self) -> None:
         self.connection.close()
+
+
+class InsideClient(Client):
+    """The same from inside a pod, for whom the mesh cannot be seen."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+        self._name = inside.client_name()
+
+    def get(
+        self, url: str, headers: dict[str, str] | None = None, method: str = "GET", body: bytes | None = None
+    ) -> Answer:
+        text = body.decode("latin-1") if body is not None else None
+        ask = {"client": self._name, "url": url, "headers": headers or {}, "method": method, "body": text}
+        answer = self._inside.ask({**ask, "timeout_s": 30}, timeout_s=60)
+        if "error" in answer:
+            raise ConnectionError(answer["error"])
+        return Answer(answer["status"], lower(answer["headers"]), answer["body"], answer["seconds"])
+
+    def close(self) -> None:
+        if self._inside.is_alive:
+            self._inside.tell({"client": self._name, "close": True})
 
 
 def request(

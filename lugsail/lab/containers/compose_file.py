@@ -14,7 +14,8 @@ from lugsail.lab.paths import shipped
 
 DEFAULT_TOPOLOGY = "compose/app.yaml"
 DEFAULT_MESH = "compose/bookinfo.yaml"
-DEFAULT_PROJECT = "lugsail"
+DEFAULT_PROJECT = "bookinfo"  # as .env has it for plain `docker compose up`
+OTHER_PROJECT = "lugsail"
 DATA = 65
 
 Document = dict[str, Any]
@@ -149,7 +150,8 @@ def _read(path: Path) -> Any:
 
 
 def _project(options: Options, document: Document) -> str:
-    name = options.project or str(document.get("name") or DEFAULT_PROJECT)
+    default = OTHER_PROJECT if options.topology else DEFAULT_PROJECT
+    name = options.project or str(document.get("name") or default)
     if not _PROJECT.fullmatch(name):
         raise LabError(f"--project {name}: expected lower-case letters, digits, - and _, as in bookinfo.", 64)
     return name
