@@ -37,7 +37,8 @@ Handler = Callable[[Mapping[str, str]], Awaitable[web.Response]]
 class ProxyView:
     """What the admin page shows of the proxy, and what it may ask of it.
 
-    `listeners()` are (name, ip, port); `initialized()` whether the first configuration is in use.
+    `listeners()` are (name, ip, port); `initialized()` whether the first configuration is in use;
+    `drain(inbound_only)` ends listeners.
     """
 
     bootstrap: Mapping[str, Any]
@@ -46,7 +47,7 @@ class ProxyView:
     clusters: Callable[[], Iterable[ClusterRuntime]]
     listeners: Callable[[], Iterable[tuple[str, str, int]]]
     initialized: Callable[[], bool]
-    drain: Callable[[], None]
+    drain: Callable[[bool], None]
     quit: Callable[[], None]
     reopen_logs: Callable[[], None]
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -76,7 +77,7 @@ class Admin:
             "/certs": (self._certs, False, "print certs on machine"),
             "/clusters": (self._clusters, False, "upstream cluster status; filter, format=text|json"),
             "/config_dump": (self._dump, False, "dump current configs; resource, mask, name_regex, include_eds"),
-            "/drain_listeners": (self._drain, True, "drain listeners"),
+            "/drain_listeners": (self._drain, True, "drain listeners; inboundonly"),
             "/healthcheck/fail": (self._fail, True, "cause the server to fail health checks"),
             "/healthcheck/ok": (self._pass, True, "cause the server to pass health checks"),
             "/help": (self._help, False, "print out list of admin commands"),
@@ -137,7 +138,7 @@ class Admin:
             return _text(f"{error}\n", status=404)
 
     async def _drain(self, query: Mapping[str, str]) -> web.Response:
-        self._view.drain()
+        self._view.drain("inboundonly" in query)
         return _text("OK\n")
 
     async def _fail(self, query: Mapping[str, str]) -> web.Response:

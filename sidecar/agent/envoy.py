@@ -33,7 +33,8 @@ HEALTHY_RUN_S = 10.0
 
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1}
-_LOG_LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error"}
+#: The agent's level → Envoy's, whose "info" is hundreds of lines on itself at every start.
+_LOG_LEVELS = {"debug": "debug", "info": "warning", "warning": "warning", "error": "error"}
 
 
 class EnvoyNotFound(Exception):

@@ -95,7 +95,6 @@ IGNORED: dict[str, dict[str, str]] = {
     "envoy.config.endpoint.v3.Endpoint": {"health_check_config": "there is no active health checking"},
     "envoy.config.listener.v3.Listener": {
         "metadata": _METADATA,
-        "traffic_direction": "Envoy shows it on its pages and drains by it; all listeners drain here",
         "reuse_port": "deprecated; listeners always share their port with those that replace them",
         "per_connection_buffer_limit_bytes": "bodies are not gathered; a slow reader stops its sender at 64 KiB",
         "drain_type": "removed and changed listeners drain",

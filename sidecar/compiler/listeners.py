@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
+from envoy.config.core.v3.base_pb2 import INBOUND
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager as HttpConnectionManagerProto,
 )
@@ -36,6 +37,7 @@ _FIELDS = (
     "continue_on_listener_filters_timeout",
     "tcp_backlog_size",
     "bind_to_port",
+    "traffic_direction",
 )
 _CHAIN_FIELDS = (
     "filter_chain_match",
@@ -91,6 +93,7 @@ def compile_listener(proto: Any) -> Listener:
         backlog=wrapped(proto, "tcp_backlog_size", MOST_BACKLOG),
         stat_prefix=proto.stat_prefix,
         rds_names=rds_names,
+        inbound=proto.traffic_direction == INBOUND,
     )
 
 

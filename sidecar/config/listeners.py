@@ -151,7 +151,7 @@ class Listener:
 
     `addresses` are (ip, port), the first the main one. `bind` False: connections reach it only through a listener
     with `use_original_dst` that hands them over by original destination. `rds_names` are the route configurations it
-    waits for.
+    waits for. `inbound`: its traffic is for the workload itself.
     """
 
     name: str
@@ -167,3 +167,4 @@ class Listener:
     reuse_port: bool = True
     stat_prefix: str = ""
     rds_names: frozenset[str] = field(default_factory=frozenset)
+    inbound: bool = False

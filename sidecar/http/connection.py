@@ -96,9 +96,10 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by type
         self.remote_address = socket_name(transport.get_extra_info("peername"))
         local = transport.get_extra_info("sockname")
-        self.local_address = socket_name(local)
         if self.original_destination is None and isinstance(local, tuple):
             self.original_destination = (local[0], local[1])
+        # As in Envoy, the local address of a redirected connection is where it was going.
+        self.local_address = socket_name(self.original_destination or local)
         self.manager.opened(self)
         self._watch_idle()
 

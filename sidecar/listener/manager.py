@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from sidecar.config.listeners import AccessLog, FilterChain, Listener
@@ -29,6 +29,7 @@ TcpRecorder = Callable[[StreamInfo], None]
 #: How long connections of a replaced or removed filter chain may go on (Envoy: drain_time, there 600 s).
 DRAIN_TIMEOUT_MS = 30_000.0
 DEFAULT_MAX_CONNECTIONS = 50_000
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104  compared, not bound
 
 
 class RuntimeListener:
@@ -137,6 +138,8 @@ class ListenerManager:
         self._tasks: set[asyncio.Task[None]] = set()
         self._retired: set[RuntimeListener] = set()
         self.active: dict[str, RuntimeListener] = {}
+        #: For `by_destination`; made when it is first asked after a change.
+        self._by_destination: dict[tuple[str, int], RuntimeListener] | None = None
         self.warming: dict[str, RuntimeListener] = {}
         self._added = stats.counter("listener_manager.listener_added")
         self._modified = stats.counter("listener_manager.listener_modified")
@@ -252,14 +255,20 @@ class ListenerManager:
 
     # ---- ends
 
-    def drain(self) -> None:
-        """Stop accepting; connections end after their present request, idle ones now."""
+    def drain(self, inbound_only: bool = False) -> None:
+        """Stop accepting; connections end after their present request, idle ones now.
+
+        `inbound_only` leaves what the app sends alone: it may need others to finish its own work.
+        """
         for listener in self.active.values():
+            if inbound_only and not listener.config.inbound:
+                continue
             self._retired.add(listener)
             self._stop_accepting(listener)
             listener.drain(now=True)
-        for name in list(self.warming):
-            self._drop_warming(name)
+        for name, listener in list(self.warming.items()):
+            if listener.config.inbound or not inbound_only:
+                self._drop_warming(name)
 
     @property
     def open_connections(self) -> int:
@@ -293,17 +302,11 @@ class ListenerManager:
 
     def by_destination(self, destination: tuple[str, int]) -> RuntimeListener | None:
         """The listener without use_original_dst that stands for this address: exact first, then by port alone."""
-        by_port: RuntimeListener | None = None
-        for listener in self.active.values():
-            if listener.config.use_original_dst:
-                continue
-            for ip, port in listener.config.addresses:
-                if port == destination[1]:
-                    if ip == destination[0]:
-                        return listener
-                    if ip in ("0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
-                        by_port = listener
-        return by_port
+        known = self._by_destination
+        if known is None:
+            known = self._by_destination = _by_destination(self.active.values())
+        found = known.get(destination)
+        return found if found is not None else known.get((ANY_ADDRESS, destination[1]))
 
     def build_chain(self, listener: Listener, chain: FilterChain) -> ChainManager:
         """The connection manager or TCP proxy of a chain, with its access logs."""
@@ -331,8 +334,19 @@ class ListenerManager:
         task.add_done_callback(self._tasks.discard)
 
     def _count(self) -> None:
+        self._by_destination = None
         self._active_gauge.value = len(self.active)
         self._warming_gauge.value = len(self.warming)
+
+
+def _by_destination(listeners: Iterable[RuntimeListener]) -> dict[tuple[str, int], RuntimeListener]:
+    """Listeners that stand for an address, by it; those of every address under ANY_ADDRESS."""
+    found: dict[tuple[str, int], RuntimeListener] = {}
+    for listener in listeners:
+        if not listener.config.use_original_dst:
+            for ip, port in listener.config.addresses:
+                found[ANY_ADDRESS if ip == "::" else ip, port] = listener
+    return found
 
 
 def _bind(config: Listener) -> list[socket.socket]:

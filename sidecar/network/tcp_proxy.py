@@ -102,7 +102,8 @@ class TcpConnection(RelaySide):
         local = transport.get_extra_info("sockname")
         if self.original_destination is None and isinstance(local, tuple):
             self.original_destination = (local[0], local[1])
-        info.downstream_local_address = socket_name(local)
+        # As in Envoy, the local address of a redirected connection is where it was going.
+        info.downstream_local_address = socket_name(self.original_destination or local)
         info.downstream_remote_address = socket_name(transport.get_extra_info("peername"))
         manager.connections.add(self)
         manager.cx_total.value += 1

@@ -28,7 +28,8 @@ Reporter = Literal["source", "destination"]
 UNKNOWN = "unknown"
 #: Combinations kept bound; when more come (a churn of endpoints), all are bound anew.
 MAX_BOUND = 4096
-_SPECIAL_CLUSTERS = frozenset(("PassthroughCluster", "BlackHoleCluster", "InboundPassthroughCluster"))
+_INBOUND_PASSTHROUGH = "InboundPassthroughCluster"
+_SPECIAL_CLUSTERS = frozenset(("PassthroughCluster", "BlackHoleCluster", _INBOUND_PASSTHROUGH))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,8 @@ class ConnectionRecorder:
 def _reporter_of(info: StreamInfo, reporter: Reporter | None) -> Reporter:
     if reporter is not None:
         return reporter
-    return "destination" if info.upstream_cluster.startswith("inbound|") else "source"
+    cluster = info.upstream_cluster
+    return "destination" if cluster.startswith("inbound|") or cluster == _INBOUND_PASSTHROUGH else "source"
 
 
 def _security_policy(info: StreamInfo, reporter: Reporter | None) -> str:

@@ -55,7 +55,7 @@ class Page:
             clusters=lambda: self.clusters.clusters.values(),
             listeners=lambda: [("good", "127.0.0.1", 9080)],
             initialized=lambda: self.initialized,
-            drain=lambda: self.calls.append("drain"),
+            drain=lambda inbound_only: self.calls.append("drain inbound" if inbound_only else "drain"),
             quit=self.quit.set,
             reopen_logs=lambda: self.calls.append("reopen"),
         )

@@ -1,0 +1,1 @@
+"""Pods as network namespaces: interception end to end, without Docker."""
