@@ -79,7 +79,11 @@ def parse_cidrs_or_all(value: str, where: str, annotation: str) -> str:
     """`*`, or networks as parse_cidrs takes them, written back with commas."""
     if value.strip() == EVERYTHING:
         return EVERYTHING
-    return joined(parse_cidrs(value, where, annotation, "write * for all, or networks such as 10.0.0.0/8"))
+    networks = parse_cidrs(value, where, annotation, "write * for all, or networks such as 10.0.0.0/8")
+    for network in networks:
+        if ":" in network:
+            raise BadAnnotation(where, annotation, value, f"{network}: IPv6 is not captured; write IPv4 networks")
+    return joined(networks)
 
 
 def parse_interfaces(value: str, where: str, annotation: str) -> tuple[str, ...]:

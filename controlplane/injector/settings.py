@@ -75,8 +75,13 @@ KNOWN = frozenset(
     )
 )
 # Labels that are about the container, not about the workload.
-_NOT_WORKLOAD = ("lugsail.io/", "com.docker.", "desktop.docker.", "org.opencontainers.", "org.testcontainers")
-_NOT_WORKLOAD_NAMES = frozenset((PROXY_CONFIG, "istio-injection", "proxy.istio.io/overrides"))
+_NOT_WORKLOAD = (
+    *("lugsail.io/", "com.docker.", "desktop.docker.", "org.opencontainers.", "org.testcontainers", "maintainer"),
+    *("prometheus.io/", "proxy.istio.io/", "istio-injection", _SIDECAR, _TRAFFIC),
+)
+# Kubernetes' syntax of label keys and values: images bring labels of free text.
+_LABEL_NAME = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
 
 
 @dataclass(frozen=True)
@@ -172,16 +177,12 @@ def proxy_arguments(
 def workload_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """The labels that describe the workload to the mesh: without Docker's, Lugsail's own and injection's.
 
-    Values with a comma are left out: no Kubernetes label has one, and `--labels` is a list with commas.
+    What is no label in Kubernetes' syntax is left out, as discovery leaves it out: `--labels` is a list with commas.
     """
     return {
         name: value
         for name, value in labels.items()
-        if name not in KNOWN
-        and name not in _NOT_WORKLOAD_NAMES
-        and not name.startswith((*_NOT_WORKLOAD, _TRAFFIC))
-        and "," not in name + value
-        and "=" not in name
+        if not name.startswith(_NOT_WORKLOAD) and _LABEL_NAME.match(name) and _LABEL_VALUE.match(value)
     }
 
 

@@ -45,7 +45,7 @@ def test_every_traffic_annotation_reaches_the_init_container() -> None:
         {
             f"{TRAFFIC}includeInboundPorts": "9080, 9443",
             f"{TRAFFIC}excludeInboundPorts": "22,15020,22",
-            f"{TRAFFIC}includeOutboundIPRanges": "10.1.2.3/8,fd00::/8",
+            f"{TRAFFIC}includeOutboundIPRanges": "10.1.2.3/8, 172.16.0.0/12",
             f"{TRAFFIC}excludeOutboundIPRanges": "10.96.0.0/16",
             f"{TRAFFIC}includeOutboundPorts": "443",
             f"{TRAFFIC}excludeOutboundPorts": "3306,27017",
@@ -56,7 +56,7 @@ def test_every_traffic_annotation_reaches_the_init_container() -> None:
     arguments = arguments_of(settings)
     assert arguments["-b"] == "9080,9443"
     assert arguments["-d"] == "15090,15021,15020,22"
-    assert arguments["-i"] == "10.0.0.0/8,fd00::/8"
+    assert arguments["-i"] == "10.0.0.0/8,172.16.0.0/12"
     assert arguments["-x"] == "10.96.0.0/16"
     assert arguments["-q"] == "443"
     assert arguments["-o"] == "3306,27017"
@@ -110,6 +110,7 @@ def test_inject_switch(labels: dict[str, str], expected: bool | None) -> None:
         (f"{TRAFFIC}includeInboundPorts", "65536", "write * for all, or ports such as 80,8080"),
         (f"{TRAFFIC}excludeOutboundPorts", "٣", "is not a port"),
         (f"{TRAFFIC}includeOutboundIPRanges", "10.0.0.0/33", "'10.0.0.0/33' is not a network; write * for all"),
+        (f"{TRAFFIC}includeOutboundIPRanges", "fd00::/8", "IPv6 is not captured; write IPv4 networks"),
         (f"{TRAFFIC}excludeOutboundIPRanges", "10.0.0.1", "has no prefix length; write 10.0.0.1/32"),
         (f"{TRAFFIC}excludeInterfaces", "eth 0", "'eth 0' is not a network interface"),
         ("sidecar.istio.io/interceptionMode", "TPROXY", "choose REDIRECT or NONE"),
