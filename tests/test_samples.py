@@ -17,7 +17,7 @@ FILES = sorted((ROOT / "samples").rglob("*.yaml"))
 NAMES = [str(path.relative_to(ROOT / "samples")) for path in FILES]
 TOPOLOGY = yaml.safe_load((ROOT / "compose/app.yaml").read_text())["services"]
 #: Versions that tutorials bring along: not in the default topology.
-GUESTS = {("details", "v2"), ("ratings", "v2"), ("ratings", "v2-mysql"), ("ratings", "v2-mysql-vm")}
+GUESTS = {("details", "v2"), ("ratings", "v2"), ("ratings", "v2-mysql-vm")}
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def test_subsets_are_versions_that_run_or_are_known_guests(path):
             assert version in in_topology(host) or (host, version) in GUESTS
 
 
-@pytest.mark.parametrize("folder", ["bookinfo", "httpbin", "egress"])
+@pytest.mark.parametrize("folder", ["bookinfo", "httpbin", "egress", "tcp-echo"])
 def test_the_readme_has_a_row_for_each_file(folder):
     text = (ROOT / "samples" / folder / "README.md").read_text()
     rows = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}

@@ -70,7 +70,7 @@ def _gateway(kind: str, ports: str, proxy: str | None, networks: Document, publi
             *("python", "-m", "sidecar", "--type", "router", "--workload", workload),
             *("--namespace", GATEWAY_NAMESPACE, "--ip", "auto", "--labels", f"app={workload},istio={kind}"),
             *("--service-account", workload, "--discovery", DISCOVERY, "--proxy", chosen),
-            *("--interception", "NONE", "--admin-address", "127.0.0.1", "--state-dir", "/tmp/lugsail"),
+            *("--interception", "NONE", "--state-dir", "/tmp/lugsail"),
         ],
         "user": "1337:1337",
         "cap_drop": ["ALL"],
@@ -98,6 +98,6 @@ def _published(ports: list[str]) -> list[str]:
 
 
 def health_check(port: int, path: str, interval_s: int = 5) -> Document:
-    """GET on the container's own address answers 200. Each check costs a small process, hence the interval."""
-    test = ["CMD", "http-ok", str(port), path, "pod"]
+    """GET answers 200 inside the container. Each check costs a small process, hence the interval."""
+    test = ["CMD", "http-ok", str(port), path]
     return {"test": test, "interval": f"{interval_s}s", "timeout": "3s", "retries": 3}
