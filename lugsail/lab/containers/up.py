@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 POLL_S = 0.2
 STORE_VOLUME = "lugsail-store"
 FAILURES_TOLD = 2
+FAILURES_TO_GIVE_UP = 3
 LOG_TAIL_LINES = 8
 
 
@@ -49,8 +50,8 @@ def run(options: Options, sink: Sink, detach: bool) -> int:
         except Stopped:
             pass
         except BaseException:
-            if not list_meshes(client).get(file.project):  # nothing that could be looked into is up
-                remove_project(client, file.project, volumes=False, grace_s=1)
+            stopping.set()
+            remove_project(client, file.project, volumes=False, grace_s=1)
             raise
         stopping.set()
         sink({"event": "stopping"})
@@ -134,6 +135,8 @@ def _start(
     follower = Follower(sink)
     view, told = _wait(client, file, started, follower, deadline)
     failed = follower.not_ready()
+    if readiness.CONTROL_PLANE in failed:
+        raise LabError(_why_not_ready(client, view, readiness.CONTROL_PLANE, options.timeout_s))
     for name in failed[:FAILURES_TOLD]:
         sink({"event": "note", "level": "warning", "text": _why_not_ready(client, view, name, options.timeout_s)})
     has_bookinfo = any(each.head.labels.get("app") == "productpage" for each in view.workloads)
@@ -165,13 +168,20 @@ def _wait(
         there = len([each for each in view.containers if each.role != discovery.INIT])
         if code == 0 and there >= expected and not follower.not_ready():
             return view, told
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or (not told.answers and _gave_up(client, view)):
             if code is None:
                 started.process.terminate()
             if view.control_plane is None:
                 raise LabError(f"The mesh did not come up in time; compose says:{started.tail()}")
             return view, told
         time.sleep(POLL_S)
+
+
+def _gave_up(client: APIClient, view: View) -> bool:
+    """Whether the control plane was started again too often to go on waiting for it."""
+    if view.control_plane is None:
+        return False
+    return int(client.inspect_container(view.control_plane.id).get("RestartCount", 0)) >= FAILURES_TO_GIVE_UP
 
 
 def _rows(file: ComposeFile) -> dict[str, list[str]]:
