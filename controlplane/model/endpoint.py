@@ -42,6 +42,14 @@ class Endpoint:
         return ";".join((self.workload, self.namespace, name, revision, cluster_id))
 
 
+def is_healthy(workload: Config[WorkloadEntrySpec]) -> bool:
+    """Whether it takes traffic: not while its status has Istio's condition `Healthy: False`."""
+    conditions = workload.resource.status.get("conditions")
+    return not isinstance(conditions, list) or not any(
+        isinstance(c, dict) and c.get("type") == "Healthy" and c.get("status") == "False" for c in conditions
+    )
+
+
 def endpoint_of(spec: WorkloadEntrySpec, workload: str, namespace: str) -> Endpoint:
     """The endpoint that a WorkloadEntry (or an inline endpoint of a ServiceEntry) describes."""
     return Endpoint(
@@ -57,18 +65,24 @@ def endpoint_of(spec: WorkloadEntrySpec, workload: str, namespace: str) -> Endpo
     )
 
 
+def workload_endpoint(service: Service, workload: Config[WorkloadEntrySpec]) -> Endpoint | None:
+    """The workload as the service's endpoint; None when the service does not select it."""
+    selector = service.config.spec.workload_selector
+    if selector is None or workload.namespace != service.config.namespace:
+        return None
+    if not labels_match(selector.labels, workload.spec.labels):
+        return None
+    return endpoint_of(workload.spec, workload.name, workload.namespace)
+
+
 def endpoints_of(service: Service, workloads: Iterable[Config[WorkloadEntrySpec]]) -> tuple[Endpoint, ...]:
-    """Endpoints of a service: the workloads of its namespace that its selector picks, else the inline ones,
+    """Endpoints of a service: the healthy workloads of its namespace that its selector picks, else the inline ones,
     else (for DNS resolution) the host itself."""
     config: Config[ServiceEntrySpec] = service.config
     spec = config.spec
     if spec.workload_selector is not None:
-        selector = spec.workload_selector.labels
-        return tuple(
-            endpoint_of(workload.spec, workload.name, workload.namespace)
-            for workload in workloads
-            if workload.namespace == config.namespace and labels_match(selector, workload.spec.labels)
-        )
+        selected = (workload_endpoint(service, workload) for workload in workloads if is_healthy(workload))
+        return tuple(endpoint for endpoint in selected if endpoint is not None)
     if spec.endpoints:
         return tuple(
             endpoint_of(inline, f"{config.name}-{index}", config.namespace)

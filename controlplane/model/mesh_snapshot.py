@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 from controlplane.model.auto_addresses import address_key, allocate
 from controlplane.model.config import Config
 from controlplane.model.destination_rule import DestinationRules
-from controlplane.model.endpoint import Endpoint, endpoints_of
+from controlplane.model.endpoint import Endpoint, endpoints_of, is_healthy, workload_endpoint
 from controlplane.model.mesh_config import MeshConfig
 from controlplane.model.names import hosts_match
+from controlplane.model.proxy import Proxy
 from controlplane.model.service import Service, services_of
 from controlplane.model.virtual_service import VirtualServiceConfig, prepare
 from lugsail.api.base import ApiModel, Resource, ResourceKey
@@ -17,6 +18,7 @@ from lugsail.api.envoy_filter import EnvoyFilterSpec
 from lugsail.api.gateway import GatewaySpec
 from lugsail.api.service_entry import ServiceEntrySpec
 from lugsail.api.sidecar import SidecarSpec
+from lugsail.api.telemetry import TelemetrySpec
 from lugsail.api.virtual_service import VirtualServiceSpec
 from lugsail.api.workload_entry import WorkloadEntrySpec
 
@@ -34,6 +36,14 @@ class Conflict:
         return f"{self.key}: {self.message}"
 
 
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A workload as a member of one service, whether or not it takes traffic now."""
+
+    service: Service
+    endpoint: Endpoint
+
+
 @dataclass(frozen=True, eq=False)
 class MeshSnapshot:
     """Everything oldest first. Parts that did not change are the same objects as in the snapshot before."""
@@ -48,23 +58,31 @@ class MeshSnapshot:
     gateways: tuple[Config[GatewaySpec], ...]
     sidecars: tuple[Config[SidecarSpec], ...]
     envoy_filters: tuple[Config[EnvoyFilterSpec], ...]
+    telemetries: tuple[Config[TelemetrySpec], ...]
     warnings: tuple[Conflict, ...]
-    _by_address: Mapping[str, tuple[Service, ...]] = field(repr=False, default_factory=dict)
+    _by_workload: Mapping[str, tuple[Instance, ...]] = field(repr=False, default_factory=dict)
+    _by_address: Mapping[str, tuple[Instance, ...]] = field(repr=False, default_factory=dict)
     _by_host: Mapping[str, tuple[Service, ...]] = field(repr=False, default_factory=dict)
 
-    def services_at(self, addresses: Iterable[str]) -> tuple[Service, ...]:
-        """The services that have an endpoint on one of the addresses."""
-        found = [service for address in addresses for service in self._by_address.get(address, ())]
-        return tuple(dict.fromkeys(found))
+    def instances_of(self, proxy: Proxy) -> tuple[Instance, ...]:
+        """What the proxy's workload is a member of.
 
-    def locality_at(self, addresses: Iterable[str]) -> str:
-        """The locality that the registry gives a workload on one of the addresses, "" when it gives none."""
-        for address in addresses:
-            for service in self._by_address.get(address, ()):
-                for endpoint in self.endpoints[service.key]:
-                    if endpoint.address == address and endpoint.locality:
-                        return endpoint.locality
-        return ""
+        The WorkloadEntry of the proxy's name and namespace says so, and only without one the proxy's addresses: a
+        container may get a new address under a living proxy, and another one its old address.
+        """
+        named = self._by_workload.get(proxy.id, ())
+        addresses = dict.fromkeys(i.endpoint.address for i in named) or proxy.addresses
+        there = (instance for address in addresses for instance in self._by_address.get(address, ()))
+        return tuple(dict.fromkeys((*named, *there)))
+
+    def services_of(self, proxy: Proxy) -> tuple[Service, ...]:
+        """The services that the proxy's workload is a member of."""
+        return tuple(dict.fromkeys(instance.service for instance in self.instances_of(proxy)))
+
+    def locality_of(self, proxy: Proxy) -> str:
+        """The locality that the registry gives the proxy's workload, "" when it gives none."""
+        localities = (instance.endpoint.locality for instance in self.instances_of(proxy))
+        return next(filter(None, localities), "")
 
     def services_for_host(self, host: str) -> tuple[Service, ...]:
         """The services of that host, one for each namespace that declares it."""
@@ -104,10 +122,11 @@ def build_snapshot(
     _warn_unmatched_rules(rules, services, warnings)
     warnings.extend(Conflict(config.key, problem) for config, problem in rules.overlaps())
     if previous is not None and services is previous.services and workloads is previous.workloads:
-        endpoints, by_address, by_host = previous.endpoints, previous._by_address, previous._by_host
+        endpoints, by_host = previous.endpoints, previous._by_host
+        by_workload, by_address = previous._by_workload, previous._by_address
     else:
-        endpoints = _endpoints(services, workloads, previous)
-        by_address, by_host = _index_addresses(services, endpoints), _index_hosts(services)
+        endpoints, by_host = _endpoints(services, workloads, previous), _index_hosts(services)
+        by_workload, by_address = _index_instances(services, endpoints, workloads)
     return MeshSnapshot(
         mesh=mesh,
         configs=configs,
@@ -122,7 +141,9 @@ def build_snapshot(
             tuple(sorted(by_kind.get("EnvoyFilter", ()), key=lambda c: (c.spec.priority, c.age_order))),
             previous.envoy_filters if previous else None,
         ),
+        telemetries=_same(tuple(by_kind.get("Telemetry", ())), previous.telemetries if previous else None),
         warnings=tuple(warnings),
+        _by_workload=by_workload,
         _by_address=by_address,
         _by_host=by_host,
     )
@@ -154,6 +175,7 @@ def _same_meaning(old: Resource, new: Resource) -> bool:
         and old.metadata.labels == new.metadata.labels
         and old.metadata.annotations == new.metadata.annotations
         and old.metadata.creation_timestamp == new.metadata.creation_timestamp
+        and old.status == new.status
     )
 
 
@@ -217,14 +239,27 @@ def _warn_unmatched_rules(
             warnings.append(Conflict(config.key, f"host: no service is called {host}; the rule has no effect"))
 
 
-def _index_addresses(
-    services: tuple[Service, ...], endpoints: Mapping[tuple[str, str], tuple[Endpoint, ...]]
-) -> dict[str, tuple[Service, ...]]:
-    index: dict[str, list[Service]] = {}
+def _index_instances(
+    services: tuple[Service, ...],
+    endpoints: Mapping[tuple[str, str], tuple[Endpoint, ...]],
+    workloads: Iterable[Config[WorkloadEntrySpec]],
+) -> tuple[dict[str, tuple[Instance, ...]], dict[str, tuple[Instance, ...]]]:
+    """Instances by `workload.namespace` and by address; those that take no traffic now are among them."""
+    by_workload: dict[str, list[Instance]] = {}
+    by_address: dict[str, list[Instance]] = {}
+    unhealthy = [workload for workload in workloads if not is_healthy(workload)]
     for service in services:
-        for address in dict.fromkeys(endpoint.address for endpoint in endpoints[service.key]):
-            index.setdefault(address, []).append(service)
-    return {address: tuple(found) for address, found in index.items()}
+        resting = (e for e in (workload_endpoint(service, w) for w in unhealthy) if e is not None)
+        for endpoint in (*endpoints[service.key], *resting):
+            instance = Instance(service, endpoint)
+            by_address.setdefault(endpoint.address, []).append(instance)
+            if service.config.spec.workload_selector is not None:
+                by_workload.setdefault(f"{endpoint.workload}.{endpoint.namespace}", []).append(instance)
+    return _frozen(by_workload), _frozen(by_address)
+
+
+def _frozen(index: Mapping[str, list[Instance]]) -> dict[str, tuple[Instance, ...]]:
+    return {key: tuple(found) for key, found in index.items()}
 
 
 def _index_hosts(services: tuple[Service, ...]) -> dict[str, tuple[Service, ...]]:

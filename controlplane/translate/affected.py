@@ -23,6 +23,8 @@ def affected_types(before: MeshSnapshot | None, after: MeshSnapshot) -> frozense
         scopes_differ = _reach(before.virtual_services) != _reach(after.virtual_services)
         return ALL_TYPES if scopes_differ or names_differ(before, after) else PROXY_TYPES
     types = NO_TYPES
+    if before.telemetries != after.telemetries:
+        types |= {LISTENER_TYPE}
     if before.gateways != after.gateways:
         types |= {LISTENER_TYPE, ROUTE_TYPE}
     if before.virtual_services != after.virtual_services:
@@ -38,6 +40,7 @@ def _differs_at_large(before: MeshSnapshot, after: MeshSnapshot) -> bool:
     """Whether something differs that reaches into every type of a proxy's. Unchanged parts are the same objects."""
     return (
         before.services != after.services
+        or before.workloads != after.workloads
         or before.endpoints != after.endpoints
         or before.envoy_filters != after.envoy_filters
         or before.destination_rules.configs != after.destination_rules.configs

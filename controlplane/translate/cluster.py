@@ -181,7 +181,7 @@ def _inbound(view: View, port: inbound_ports.InboundPort) -> BuiltResource:
     """The cluster of the workload's own application behind one inbound port."""
     rule = view.rule(port.service) if port.service is not None else None
     services = tuple(
-        s for s in view.snapshot.services_at(view.proxy.addresses) if _serves(s, port)
+        s for s in view.snapshot.services_of(view.proxy) if _serves(s, port)
     )
     sidecar = view.scope.sidecar
     key = ("inbound", port, rule, services, sidecar, view.proxy.captures, view.mesh)

@@ -62,9 +62,7 @@ class GatewayServer:
 
 def merged_servers(view: View) -> tuple[GatewayServer, ...]:
     """The servers of every Gateway that selects the proxy, oldest first; what contradicts an older one is left out."""
-    own = view.snapshot.services_at(view.proxy.addresses)
-    endpoints = tuple(view.snapshot.endpoints_for(service) for service in own)
-    key = ("gateway", view.snapshot.gateways, view.proxy, own, endpoints)
+    key = ("gateway", view.snapshot.gateways, view.proxy, view.snapshot.instances_of(view.proxy))
     servers, conflicts = view.memo.get(key, lambda: _merge(view))
     view.conflicts.extend(conflicts)
     return servers
@@ -105,13 +103,10 @@ def _resolve(view: View, config: Config[GatewaySpec], index: int, server: Server
 def _target_ports(view: View, number: int) -> list[int]:
     """The ports that the gateway's own service maps the number to; the number itself when it has no such port."""
     targets: dict[int, None] = {}
-    for service in view.snapshot.services_at(view.proxy.addresses):
-        port = service.port(number)
-        if port is None:
-            continue
-        for endpoint in view.snapshot.endpoints_for(service):
-            if endpoint.address in view.proxy.addresses:
-                targets[endpoint.port_for(port)] = None
+    for instance in view.snapshot.instances_of(view.proxy):
+        port = instance.service.port(number)
+        if port is not None:
+            targets[instance.endpoint.port_for(port)] = None
     return list(targets) or [number]
 
 

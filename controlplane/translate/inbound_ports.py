@@ -52,7 +52,7 @@ def inbound_ports(view: View) -> tuple[InboundPort, ...]:
     """From the Sidecar's `ingress` when there is one, else from the services that the workload belongs to."""
     proxy = view.proxy
     sidecar = view.scope.sidecar
-    services = view.snapshot.services_at(proxy.addresses)
+    services = view.snapshot.services_of(proxy)
     if sidecar is not None and sidecar.spec.ingress:
         key = ("ingress", sidecar, services, proxy)
         return view.memo.get(
@@ -66,16 +66,14 @@ def inbound_ports(view: View) -> tuple[InboundPort, ...]:
     if not proxy.captures:
         return ()
     out: dict[int, InboundPort] = {}
-    for service in services:
-        for endpoint in view.snapshot.endpoints_for(service):
-            if endpoint.address not in proxy.addresses:
-                continue
-            for port in service.ports:
-                target = endpoint.port_for(port)
-                out.setdefault(
-                    target,
-                    InboundPort(port.number, target, port.name, port.protocol, service, "", "", service.host),
-                )
+    for instance in view.snapshot.instances_of(proxy):
+        service = instance.service
+        for port in service.ports:
+            target = instance.endpoint.port_for(port)
+            out.setdefault(
+                target,
+                InboundPort(port.number, target, port.name, port.protocol, service, "", "", service.host),
+            )
     return tuple(out[target] for target in sorted(out))
 
 

@@ -10,6 +10,7 @@ from controlplane.model.mesh_snapshot import Conflict, MeshSnapshot
 from controlplane.model.proxy import Proxy
 from controlplane.model.service import Service
 from controlplane.model.sidecar_scope import SidecarScope, build_scope, select_sidecar
+from controlplane.model.telemetry import ProxyTelemetry, applicable, proxy_telemetry
 from controlplane.translate.built import Memo
 
 
@@ -30,7 +31,13 @@ class View:
     @cached_property
     def locality(self) -> str:
         """Where the proxy is: as it says itself, else as the registry says of its workload."""
-        return self.proxy.locality or self.snapshot.locality_at(self.proxy.addresses)
+        return self.proxy.locality or self.snapshot.locality_of(self.proxy)
+
+    @cached_property
+    def telemetry(self) -> ProxyTelemetry:
+        """What the proxy traces and logs; the same object while nothing of it changes."""
+        configs = applicable(self.snapshot.telemetries, self.proxy, self.mesh.root_namespace)
+        return self.memo.get(("telemetry", self.mesh, configs), lambda: proxy_telemetry(self.mesh, configs))
 
     def service(self, host: str) -> Service | None:
         """The service that this proxy means by a host name; one outside its scope when there is none in it."""

@@ -1,21 +1,55 @@
 """The snapshot: indexes, precedence, warnings, and that what did not change keeps its identity."""
 
-from controlplane.model.mesh_snapshot import build_snapshot
-from tests.controlplane.model.factory import mesh, resource, service, workload
+from controlplane.model.mesh_snapshot import MeshSnapshot, build_snapshot
+from controlplane.model.proxy import Proxy
+from lugsail.api.base import Resource
+from tests.controlplane.model.factory import mesh, resource, service, sidecar, workload
 
 ROUTE = "{hosts: [web], http: [{route: [{destination: {host: web, subset: %s}}]}]}"
 
 
-def test_services_are_found_by_the_address_of_their_workloads() -> None:
+def hosts(made: MeshSnapshot, proxy: Proxy) -> list[str]:
+    return [service.host.split(".")[0] for service in made.services_of(proxy)]
+
+
+def resting(name: str, address: str, app: str) -> Resource:
+    status = {"conditions": [{"type": "Healthy", "status": "False"}]}
+    return workload(name, address, app).model_copy(update={"status": status})
+
+
+def test_a_proxys_services_are_those_of_the_workload_of_its_name_wherever_it_is() -> None:
+    made = mesh(service("web"), service("api"), workload("web-v1", "10.0.0.1", "web"), workload("x", "10.0.0.2", "api"))
+    assert hosts(made, sidecar("web-v1", "10.0.0.1")) == ["web"]
+    assert hosts(made, sidecar("web-v1", "10.0.0.2")) == ["web"], "the old address is another's by now"
+    assert hosts(made, sidecar("web-v1", "10.0.0.2", namespace="other")) == ["api"]
+
+
+def test_a_proxy_without_such_a_workload_is_known_by_its_address() -> None:
     made = mesh(service("web"), service("api"), workload("web-v1", "10.0.0.1", "web"))
-    assert [s.host for s in made.services_at(["10.0.0.1"])] == ["web.default.svc.cluster.local"]
-    assert made.services_at(["10.9.9.9"]) == ()
+    assert hosts(made, sidecar("other", "10.0.0.1")) == ["web"]
+    assert hosts(made, sidecar("other", "10.9.9.9")) == []
+
+
+def test_services_with_endpoints_of_their_own_on_the_workloads_address_count_too() -> None:
+    spec = "{hosts: [in.line], location: MESH_INTERNAL, resolution: STATIC, endpoints: [{address: 10.0.0.1}], %s}"
+    inline = resource("ServiceEntry", "web", spec % "ports: [{number: 1, name: a}]")
+    made = mesh(inline, service("api"), workload("web-v1", "10.0.0.1", "api"))
+    assert hosts(made, sidecar("web-v1", "10.9.9.9")) == ["api", "in"]
+    assert hosts(made, sidecar("web-0", "10.9.9.9")) == [], "the name of an inline endpoint is nobody's"
+
+
+def test_an_unhealthy_workload_is_no_endpoint_but_its_proxy_keeps_its_services() -> None:
+    first = mesh(service("web"), workload("web-v1", "10.0.0.1", "web"))
+    second = mesh(service("web"), resting("web-v1", "10.0.0.1", "web"), previous=first)
+    assert second.endpoints_for(second.services[0]) == ()
+    assert hosts(second, sidecar("web-v1", "10.0.0.1")) == ["web"] == hosts(second, sidecar("other", "10.0.0.1"))
+    assert second.instances_of(sidecar("web-v1")) == first.instances_of(sidecar("web-v1"))
 
 
 def test_the_registry_knows_where_a_workload_is() -> None:
     placed = resource("WorkloadEntry", "web-v1", "{address: 10.0.0.1, labels: {app: web}, locality: eu/a}")
     made = mesh(service("web"), placed, workload("web-v2", "10.0.0.2", "web"))
-    assert [made.locality_at([address]) for address in ("10.0.0.1", "10.0.0.2", "10.9.9.9")] == ["eu/a", "", ""]
+    assert [made.locality_of(sidecar(name)) for name in ("web-v1", "web-v2", "other")] == ["eu/a", "", "eu/a"]
 
 
 def test_applied_resources_come_before_the_registry() -> None:
@@ -77,4 +111,4 @@ def test_endpoints_are_indexed_again_only_when_services_or_workloads_changed() -
     assert second.endpoints is first.endpoints
     third = mesh(*parts, workload("web-2", "10.0.0.2", "web"), previous=second)
     assert len(third.endpoints[third.services[0].key]) == 2
-    assert third.services_at(["10.0.0.2"]) == third.services
+    assert third.services_of(sidecar("web-2")) == third.services
