@@ -23,6 +23,7 @@ class SourceState:
     resources: dict[ResourceKey, Resource] = field(default_factory=dict)
     synced: bool = False
     error: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Registry:
@@ -127,3 +128,9 @@ class _StateSink:
     def recovered(self) -> None:
         self._state.error = None
         log.info("%s: good again", self._state.name)
+
+    def warned(self, warnings: Sequence[str]) -> None:
+        for warning in warnings:
+            if warning not in self._state.warnings:
+                log.warning("%s: %s", self._state.name, warning)
+        self._state.warnings = tuple(warnings)

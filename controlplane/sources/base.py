@@ -59,6 +59,9 @@ class Sink(Protocol):
     def recovered(self) -> None:
         """The last failure is over."""
 
+    def warned(self, warnings: Sequence[str]) -> None:
+        """All that is left out or without effect now, a line each; the rest is as it should be. Empty: nothing is."""
+
 
 class Source(Protocol):
     """A platform adapter. `name` is for people: logs, /ready, debug pages."""

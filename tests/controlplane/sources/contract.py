@@ -18,6 +18,7 @@ class RecordingSink:
     def __init__(self) -> None:
         self.calls: list[tuple[str, object]] = []
         self.table: dict[ResourceKey, Resource] = {}
+        self.warnings: tuple[str, ...] = ()
 
     def apply(self, changes: Sequence[Change]) -> None:
         self.calls.append(("apply", tuple(changes)))
@@ -36,6 +37,10 @@ class RecordingSink:
 
     def recovered(self) -> None:
         self.calls.append(("recovered", None))
+
+    def warned(self, warnings: Sequence[str]) -> None:
+        assert tuple(warnings) != self.warnings, "told again without a change"
+        self.warnings = tuple(warnings)
 
     @property
     def names(self) -> list[str]:
