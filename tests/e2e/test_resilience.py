@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import PROCESSES
 from tests.e2e.lab import SAMPLES, Client, Lab, eventually
 
-pytestmark = pytest.mark.e2e
+# Of the mesh of processes: it signals the processes that lab.json names.
+pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("shared_lab", PROCESSES, indirect=True)]
 
 BOOKINFO = SAMPLES / "bookinfo"
 REVIEWS = "http://reviews:9080/reviews/0"

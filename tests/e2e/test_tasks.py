@@ -1,4 +1,4 @@
-"""The tasks of Istio's docs, end to end, the same table for the Python sidecar and the stock Envoy."""
+"""The tasks of Istio's docs, end to end, the same table for both proxies, on processes and in containers."""
 
 from __future__ import annotations
 
@@ -305,6 +305,8 @@ def test_missing_subset_is_503_with_flag_nc(lab: Lab) -> None:
 
 
 def test_unknown_host_is_blocked(lab: Lab) -> None:
+    if lab.runtime == "docker":
+        pytest.skip("the name service of a network has no address for it, so no request leaves the app")
     with lab.client() as client:
         assert client.get("http://nowhere.example/").status == 502
 
