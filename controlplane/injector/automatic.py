@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from controlplane.injector import container as containers
 from controlplane.injector.container import Plan, Rules, Verdict, World
-from controlplane.injector.engine import DockerException, Engine, InjectionFailed, address_for, connect
+from controlplane.injector.engine import DockerException, Engine, InjectionFailed, address_for
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Address:
-    """Where this control plane serves xDS. `discovery`: the host:port that people gave for sidecars; empty: find out."""
+    """Where this control plane serves xDS. `discovery`: host:port that people gave for sidecars; empty: find out."""
 
     listen: str
     port: int
@@ -54,11 +54,14 @@ class AutomaticInjector:
         self,
         rules: Rules,
         address: Address,
-        open_engine: Callable[[], Engine] = connect,
+        open_engine: Callable[[], Engine],
+        everything: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`everything`: containers of all projects, also where this one is part of a project itself."""
         self._rules = rules
         self._address = address
+        self._everything = everything
         self._open = open_engine
         self._clock = clock
         self._changed = asyncio.Event()
@@ -96,7 +99,7 @@ class AutomaticInjector:
                 self._tell(plan)
                 for left in plan.remove:
                     log.info("container %s: its app is gone; removing it", left.name)
-                    self._begin(left.owner, asyncio.to_thread(engine.remove, left.id, gently=True))
+                    self._begin(left.owner, asyncio.to_thread(engine.remove, left.id))
                 wait_s = self._start(plan, engine, rules, reachable, world)
                 try:
                     await asyncio.wait_for(self._changed.wait(), wait_s)
@@ -112,9 +115,12 @@ class AutomaticInjector:
     def _vantage(self, engine: Engine) -> tuple[Rules, dict[str, str]]:
         """The rules with the networks within reach, and by which name we are reached in each."""
         own = engine.own_container()
-        if own is None or self._address.discovery:
+        if own is None:
             return self._rules, {}
-        return replace(self._rules, networks=frozenset(own[0])), own[0]
+        rules = replace(self._rules, project=self._rules.project or ("" if self._everything else own.project))
+        if self._address.discovery:
+            return rules, {}
+        return replace(rules, networks=frozenset(own.reachable)), own.reachable
 
     def _start(self, plan: Plan, engine: Engine, rules: Rules, reachable: dict[str, str], world: World) -> float:
         """Begin the injections that are due; seconds until the next one is, or until the next look."""

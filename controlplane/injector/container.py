@@ -105,9 +105,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Who injects. `networks` are the ids of those within the control plane's reach; None: all of them."""
+    """Who injects. `networks` are the ids of those within the control plane's reach; None: all of them.
+
+    `project`: containers of this compose project alone; empty: all.
+    """
 
     identity: str
+    project: str = ""
     networks: frozenset[str] | None = None
     proxy: Literal["python", "envoy"] = "python"
     images: Images = field(default_factory=Images)
@@ -123,6 +127,8 @@ def decide(container: Container, world: World, rules: Rules) -> Verdict:
     labels, where = container.label_map, f"container {container.name}"
     if labels.get(ROLE):
         return Verdict(container, False, f"it is part of the mesh: label {ROLE}={labels[ROLE]}")
+    if rules.project and container.project != rules.project:
+        return Verdict(container, False, f"it is not of compose project {rules.project}")
     if container.owner:
         owner = next((s.container.name for s in world.containers if s.container.id == container.owner), "another")
         return Verdict(container, False, f"it shares the network of container {owner}, which its sidecar belongs to")

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from controlplane.injector.container import ContainerSpec, Seen, World, enabled_networks, see
-from controlplane.sources.docker_containers import Container
+from controlplane.sources.docker_containers import PROJECT, Container
+from controlplane.sources.docker_self import own_container_ids
 
 __all__ = ("DockerException", "Engine", "InjectionFailed", "connect")
 
 INIT_LIMIT_S = 60
 _LOG_LINES = 5
-_STOP_S = 2
 _EVENTS = {"type": ["container", "network"]}
-# Docker mounts files of its own into each container; their source names it. Works with any host name.
-_OWN_ID = re.compile(r"/containers/([0-9a-f]{64})/")
 
 
 class InjectionFailed(Exception):
     """One container did not get its sidecar; the text says why and what would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The control plane's own container: network id → the name, or address, that reaches it there; its project."""
+
+    reachable: dict[str, str]
+    project: str
 
 
 class Engine:
@@ -95,27 +99,24 @@ class Engine:
         if code != 0:
             raise InjectionFailed(f"container {name} could not write the rules (exit code {code}): {said}")
 
-    def remove(self, identity: str, gently: bool = False) -> None:
-        """Remove a container, running or not; it may be gone. `gently`: SIGTERM first."""
+    def remove(self, identity: str) -> None:
+        """Remove a container, running or not; it may be gone."""
         try:
-            if gently:
-                self._api.stop(identity, timeout=_STOP_S)
             self._api.remove_container(identity, force=True, v=True)
         except APIError as error:
             # 409: somebody else removes it at this moment.
             if error.response is None or error.response.status_code not in (404, 409):
                 raise
 
-    def own_container(self) -> tuple[dict[str, str], str, str] | None:
-        """(network id → name that reaches us there or our address, own name, id); None outside of containers."""
-        identity = own_id()
-        if identity is None:
-            return None
-        try:
-            data = self._api.inspect_container(identity)
-        except NotFound:
-            return None
-        return _reachable_as(data), str(data["Name"]).removeprefix("/"), identity
+    def own_container(self) -> Own | None:
+        """The container that this process is in; None outside of containers."""
+        for candidate in own_container_ids():
+            try:
+                data = self._api.inspect_container(candidate)
+            except NotFound:
+                continue
+            return Own(_reachable_as(data), (data["Config"].get("Labels") or {}).get(PROJECT, ""))
+        return None
 
     def gateway(self, network: str) -> str:
         """The host's address in a network; empty where it has none."""
@@ -132,18 +133,11 @@ class Engine:
         return " / ".join(text.splitlines()) or "it said nothing"
 
 
-def connect() -> Engine:
-    """To the Engine of DOCKER_HOST, or the usual socket. Raises DockerException."""
-    return Engine(docker.from_env(version="auto").api)
-
-
-def own_id(read: Callable[[], str] = lambda: Path("/proc/self/mountinfo").read_text(encoding="utf-8")) -> str | None:
-    """The id of the container that this process is in; None: in none."""
-    try:
-        found = _OWN_ID.search(read())
-    except OSError:
-        return None
-    return found.group(1) if found and os.path.exists("/.dockerenv") else None
+def connect(host: str) -> Engine:
+    """To the Engine at unix:///path or tcp://host:port. Raises DockerException."""
+    client = docker.APIClient(base_url=host, version="auto")
+    client.trust_env = False  # http_proxy and all_proxy are not meant for a socket
+    return Engine(client)
 
 
 def _reachable_as(data: Any) -> dict[str, str]:
