@@ -39,5 +39,3 @@ def seed_store(store: Store, path: Path) -> int:
         store.create(resource, {**document, "metadata": metadata})
     log.info("a new store: began with %d resources of %s", len(resources), path)
     return len(resources)
-
-

@@ -11,7 +11,7 @@ Pure: a document in, a document out. What is injected already stays as it is, so
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +24,15 @@ from controlplane.injector.compose_mesh import (
     health_check,
     mesh_services,
 )
-from controlplane.injector.compose_values import BadCompose, mapping, networks_of, string_map, waits_for
+from controlplane.injector.compose_values import (
+    BadCompose,
+    check_size,
+    links_to_pods,
+    mapping,
+    networks_of,
+    string_map,
+    waits_for,
+)
 from controlplane.injector.settings import PROXY_UID, InjectionSettings, proxy_arguments, workload_labels
 
 __all__ = ("BadCompose", "Choices", "Injection", "inject")
@@ -33,7 +41,6 @@ Document = dict[str, Any]
 
 ROLE, POD = "lugsail.io/role", "lugsail.io/pod"
 PROXY_KIND = "lugsail.io/proxy"
-LIMIT_SERVICES = 500
 # What belongs to the owner of a network namespace. Docker refuses most of it beside `network_mode: service:…`.
 OF_THE_NETWORK = (
     *("networks", "ports", "expose", "hostname", "domainname", "dns", "dns_search", "dns_opt", "extra_hosts"),
@@ -69,35 +76,32 @@ def inject(document: Any, source: str, choices: Choices | None = None) -> Inject
     services = _services(document, source)
     _check_choices(services, choices, source)
     read = {name: _Read.of(name, service, source, choices) for name, service in services.items()}
+    captured = [name for name, one in read.items() if not one.why_not and one.host is None]
     made: dict[str, Document] = {}
     comments: dict[str, str] = {}
-    notes: list[str] = []
-    pods: dict[str, Document] = {}
     for name, one in read.items():
-        host = _guest_of(one.service)
-        reason = one.why_not or (host and read[host].why_not if host in read else None)
-        if reason:
-            if one.labels.get(ROLE) not in ("pod", "init", "proxy"):  # its app says it
-                notes.append(f"services.{name}: {reason}")
-            made[name] = one.service
-        elif host is not None:
-            made[name] = _guest(one, host, services)
-        else:
+        if name in captured:
             _check(one, services)
-            if not one.labels.get("lugsail.io/ports"):
-                notes.append(f"services.{name}: has no label lugsail.io/ports: a client, which nothing in the mesh calls")
-            for member, (body, comment) in _pod(one, choices).items():
+            for member, (body, comment) in _pod(one, choices, captured).items():
                 made[member], comments[member] = body, comment
-            pods[f"{name}-pod"] = made[f"{name}-pod"]
+        elif one.host in captured and not one.why_not:
+            made[name] = _guest(one, read[str(one.host)])
+        else:
+            made[name] = one.service
+    notes = tuple(note for one in read.values() for note in _notes(one, read))
     warnings = tuple(text for one in read.values() for text in one.settings.warnings)
-    if not pods:
-        return Injection(document, comments, tuple(notes), warnings, 0)
-    for member, (body, comment) in mesh_services(pods, choices.proxy).items():
+    if not captured:
+        return Injection(document, comments, notes, warnings, 0)
+    for name in MESH_SERVICES:
+        if name in read and ROLE not in read[name].labels:
+            raise BadCompose(f"{read[name].where}: the mesh needs this name for a service of its own; rename this one.")
+    networks = dict.fromkeys(network for name in captured for network in made[f"{name}-pod"]["networks"])
+    for member, (body, comment) in mesh_services(list(networks), choices.proxy).items():
         if member not in made:
             made[member], comments[member] = body, comment
-    volumes = {**(document.get("volumes") or {}), STORE_VOLUME: {}}
+    volumes = {**mapping(document.get("volumes"), f"{source}: volumes"), STORE_VOLUME: {}}
     whole = {**document, "services": with_builds(made), "volumes": volumes}
-    return Injection(whole, comments, tuple(notes), warnings, len(pods))
+    return Injection(whole, comments, notes, warnings, len(captured))
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,12 @@ class _Read:
         return cls(name, service, where, labels, _settings(name, labels, where, choices))
 
     @property
+    def host(self) -> str | None:
+        """The service whose network this one shares already."""
+        mode = str(self.service.get("network_mode", ""))
+        return mode.removeprefix("service:") if mode.startswith("service:") else None
+
+    @property
     def why_not(self) -> str:
         """Why this service is left alone; nothing where it is not."""
         if self.labels.get(ROLE):
@@ -133,11 +143,10 @@ class _Read:
 
 def _services(document: Any, source: str) -> dict[str, Document]:
     """A copy of the services, each a mapping."""
+    check_size(document, source)
     services = document.get("services") if isinstance(document, dict) else None
     if not isinstance(services, dict) or not services:
         raise BadCompose(f"{source}: there is no `services` mapping; expected a compose file.")
-    if len(services) > LIMIT_SERVICES:
-        raise BadCompose(f"{source}: {len(services)} services; at most {LIMIT_SERVICES} are injected.")
     return {
         str(name): copy.deepcopy(mapping(service, f"{source}: services.{name}")) for name, service in services.items()
     }
@@ -157,32 +166,44 @@ def _settings(name: str, labels: Mapping[str, str], where: str, choices: Choices
     return replace(settings, proxy=chosen) if chosen else settings  # type: ignore[arg-type]
 
 
-def _guest_of(service: Document) -> str | None:
-    """The service whose network this one shares already."""
-    mode = str(service.get("network_mode", ""))
-    return mode.removeprefix("service:") if mode.startswith("service:") else None
+def _notes(one: _Read, read: Mapping[str, _Read]) -> list[str]:
+    """What people should know of a service: why it is left alone, or what it lacks."""
+    place = f"services.{one.name}"
+    if one.labels.get(ROLE) in ("pod", "init", "proxy"):
+        return []  # its app says it
+    host = read.get(str(one.host))
+    if one.why_not:
+        return [f"{place}: {one.why_not}"]
+    if one.host is not None:
+        if host is None:
+            raise BadCompose(f"{one.where}.network_mode: there is no service {one.host} in this file.")
+        if host.why_not:
+            return [f"{place}: stays as it is with {one.host}, whose network it shares"]
+        return []
+    if not one.labels.get("lugsail.io/ports"):
+        return [f"{place}: has no label lugsail.io/ports: a client, which nothing in the mesh calls"]
+    return []
 
 
-def _guest(one: _Read, host: str, services: Mapping[str, Document]) -> Document:
+def _guest(one: _Read, host: _Read) -> Document:
     """One more container of another service's pod: it joins the network where that service's own went."""
-    if host not in services:
-        raise BadCompose(f"{one.where}.network_mode: there is no service {host} in this file.")
+    waits = {f"{host.name}-init": "service_completed_successfully"} if host.settings.needs_init else {}
     return {
         **one.service,
-        "network_mode": f"service:{host}-pod",
-        "depends_on": waits_for(one.service, {f"{host}-init": "service_completed_successfully"}, one.where),
-        "labels": {**one.labels, ROLE: "app", POD: host},
+        "network_mode": f"service:{host.name}-pod",
+        "depends_on": waits_for(one.service, waits, one.where),
+        "labels": {**one.labels, ROLE: "app", POD: host.name},
     }
 
 
 def _check(one: _Read, services: Mapping[str, Document]) -> None:
     """Raises BadCompose for what cannot be a pod."""
     name, service, where = one.name, one.service, one.where
-    if name in MESH_SERVICES:
-        raise BadCompose(f"{where}: the mesh needs the name {name} for a service of its own; rename this one.")
     for other in _members(name):
         if other in services:
             raise BadCompose(f"{where}: its pod needs the name {other}, which another service has; rename that one.")
+    if "extends" in service:
+        raise BadCompose(f"{where}.extends: write the service out; `docker compose config` prints it so.")
     if str(service.get("user", "")).split(":", 1)[0] == str(PROXY_UID):
         raise BadCompose(
             f"{where}.user: {PROXY_UID} is the sidecar's own user, whose traffic is not captured; choose another."
@@ -200,7 +221,7 @@ def _members(name: str) -> tuple[str, str, str]:
     return f"{name}-pod", f"{name}-init", f"{name}-proxy"
 
 
-def _pod(one: _Read, choices: Choices) -> dict[str, tuple[Document, str]]:
+def _pod(one: _Read, choices: Choices, captured: Collection[str]) -> dict[str, tuple[Document, str]]:
     """The four services of one pod, each with its comment, in the order in which they start."""
     name, service, settings, where = one.name, dict(one.service), one.settings, one.where
     pod, init, proxy = _members(name)
@@ -209,12 +230,14 @@ def _pod(one: _Read, choices: Choices) -> dict[str, tuple[Document, str]]:
     shared = {**common, "network_mode": f"service:{pod}"}
     owner: Document = {"image": f"{IMAGE_PREFIX}base", "command": ["pause"], **common}
     owner |= {key: service.pop(key) for key in OF_THE_NETWORK if key in service}
+    if "links" in owner:
+        owner["links"] = links_to_pods(owner["links"], captured, f"{where}.links")
     owner["networks"] = networks_of(owner.get("networks"), name, f"{where}.networks")
     owner |= {"restart": "unless-stopped", "labels": {**labels, ROLE: "pod", POD: name}}
     made = {pod: (owner, f"{name}: a pod. This container owns its network, its names and its labels.")}
     waits = {}
     if settings.needs_init:
-        made[init] = (_init(shared, settings, name), "Writes the rules that lead the pod's traffic through the sidecar.")
+        made[init] = (_init(shared, settings, name), "Writes the rules that lead the traffic through the sidecar.")
         waits[init] = "service_completed_successfully"
     made[proxy] = (_proxy(shared, settings, labels, name, choices), "The sidecar.")
     if settings.hold_application_until_proxy_starts:

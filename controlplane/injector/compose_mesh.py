@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from controlplane.injector.compose_images import IMAGE_PREFIX
@@ -20,10 +19,9 @@ STORE = "/var/lib/lugsail"
 GATEWAY_NAMESPACE = "istio-system"
 
 
-def mesh_services(pods: Mapping[str, Document], proxy: str | None) -> dict[str, tuple[Document, str]]:
-    """Each of MESH_SERVICES with its comment, in all networks of the pods. `proxy`: python, envoy, or None to ask."""
-    names = dict.fromkeys(name for pod in pods.values() for name in pod.get("networks", ()))
-    networks: Document = {} if list(names) == ["default"] or not names else {"networks": list(names)}
+def mesh_services(names: list[str], proxy: str | None) -> dict[str, tuple[Document, str]]:
+    """Each of MESH_SERVICES with its comment, in the networks `names`. `proxy`: python, envoy, or None to ask."""
+    networks: Document = {} if names == ["default"] else {"networks": names}
     ingress = ["${LUGSAIL_GATEWAY_PORT:-8080}:8080", "${LUGSAIL_GATEWAY_TLS_PORT:-8443}:8443"]
     ingress.append("${LUGSAIL_GATEWAY_TCP_PORT:-31400}:31400")
     return {

@@ -77,9 +77,7 @@ def comments_of(text: str) -> dict[str, list[str]]:
     return found
 
 
-def _services(
-    services: Mapping[str, Any], comments: Mapping[str, str], written: Mapping[str, list[str]]
-) -> list[str]:
+def _services(services: Mapping[str, Any], comments: Mapping[str, str], written: Mapping[str, list[str]]) -> list[str]:
     """Each service as text, the file's own comments above the first container of its pod."""
     parts = []
     for name, service in services.items():

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 Document = dict[str, Any]
 
+NODES_LIMIT = 200_000
+
 
 class BadCompose(ValueError):
     """A compose file that cannot be injected: the file, the path in it, what is wrong and what would be right."""
+
+
+def check_size(document: Any, source: str) -> None:
+    """YAML's aliases can make a short text a document without end: what is too large is refused, not copied."""
+    left, pending = NODES_LIMIT, [document]
+    while pending:
+        value = pending.pop()
+        left -= 1
+        if left < 0:
+            raise BadCompose(f"{source}: more than {NODES_LIMIT} values, aliases included; split the file.")
+        if isinstance(value, dict):
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
 
 
 def mapping(value: Any, where: str) -> Document:
@@ -68,3 +84,14 @@ def waits_for(service: Mapping[str, Any], more: Mapping[str, str], where: str) -
         **mapping(written, f"{where}.depends_on"),
         **{name: {"condition": condition} for name, condition in more.items()},
     }
+
+
+def links_to_pods(value: Any, captured: Collection[str], where: str) -> list[str]:
+    """`links` of a service: those to a service that became a pod lead to the pod, under the name that they had."""
+    if not isinstance(value, list):
+        raise BadCompose(f"{where}: expected a list, found {type(value).__name__}.")
+    links = []
+    for item in value:
+        target, _, alias = scalar(item, where).partition(":")
+        links.append(f"{target}-pod:{alias or target}" if target in captured else str(item))
+    return links

@@ -14,7 +14,8 @@ SAMPLE = shipped("samples/bookinfo/bookinfo-gateway.yaml")
 def test_a_new_store_begins_with_it(tmp_path: Path) -> None:
     store = Store(tmp_path / "store.db")
     assert seed_store(store, SAMPLE) == 2
-    assert [str(stored.key) for stored in store.list()] == ["Gateway default/bookinfo-gateway", "VirtualService default/bookinfo"]
+    keys = [str(stored.key) for stored in store.list()]
+    assert keys == ["Gateway default/bookinfo-gateway", "VirtualService default/bookinfo"]
     assert store.list()[0].to_dict()["metadata"]["namespace"] == "default"
     store.close()
 
