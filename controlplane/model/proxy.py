@@ -26,6 +26,7 @@ class Proxy:
     interception: str = "REDIRECT"  # REDIRECT, TPROXY or NONE
     bind_address: str = "0.0.0.0"  # noqa: S104 - the name Istio gives to wildcard listeners; nothing is bound here
     locality: str = ""
+    user_agent: str = ""  # "envoy" of a stock Envoy, "lugsail" of the Python sidecar
     metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @cached_property
@@ -40,6 +41,11 @@ class Proxy:
     @property
     def is_router(self) -> bool:
         return self.kind == "router"
+
+    @property
+    def is_stock_envoy(self) -> bool:
+        """Whether it is an Envoy without Istio's own filters."""
+        return self.user_agent == "envoy"
 
     @property
     def captures(self) -> bool:
@@ -81,6 +87,7 @@ class Proxy:
             interception=str(metadata.get("INTERCEPTION_MODE") or "REDIRECT"),
             bind_address=str(metadata.get("BIND_ADDRESS") or "0.0.0.0"),  # noqa: S104 - Istio's name for "any"
             locality=locality,
+            user_agent=node.user_agent_name,
             metadata=tuple(sorted((str(k), v) for k, v in metadata.items() if isinstance(v, str))),
         )
 

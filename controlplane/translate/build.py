@@ -18,6 +18,7 @@ from controlplane.translate.listener import outbound_listeners
 from controlplane.translate.name_table import name_tables
 from controlplane.translate.protos import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE, ROUTE_TYPE
 from controlplane.translate.sidecar_route import sidecar_route
+from controlplane.translate.tracing import telemetry_services
 from controlplane.translate.view import View, view_of
 
 # In the order in which they are pushed: clusters before what names them, names after what serves them.
@@ -95,7 +96,7 @@ def listeners(view: View) -> dict[str, BuiltResource]:
             view.scope.allow_any,
             view.mesh,
         )
-    key += (_tcp_rules(view, l4),)
+    key += (_tcp_rules(view, l4), view.telemetry, telemetry_services(view))
     result, conflicts = view.memo.get(key, lambda: _build_listeners(view))
     view.conflicts.extend(conflicts)
     return result
@@ -111,6 +112,7 @@ def _tcp_rules(view: View, l4: tuple[VirtualServiceConfig, ...]) -> tuple[object
 
 def _build_listeners(view: View) -> tuple[dict[str, BuiltResource], tuple[Conflict, ...]]:
     before = len(view.conflicts)
+    view.conflicts.extend(Conflict(config.key, problem) for config, problem in view.telemetry.problems)
     if view.proxy.is_router:
         messages = gateway_listeners(view)
     else:

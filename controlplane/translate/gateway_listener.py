@@ -46,7 +46,7 @@ def gateway_listeners(view: View) -> dict[str, Any]:
 
 def _chains(view: View, name: str, servers: list[GatewayServer]) -> list[Any]:
     if servers[0].is_http:
-        return [filter_chain([gateway_manager(view.mesh, f"outbound_{name}", servers[0].route_name)])]
+        return [filter_chain([gateway_manager(view, f"outbound_{name}", servers[0].route_name)])]
     out: list[Any] = []
     taken: set[str] = set()
     for server in servers:

@@ -8,10 +8,12 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 from google.protobuf.wrappers_pb2 import BoolValue
 
-from controlplane.model.mesh_config import MeshConfig
-from controlplane.translate.access_log import access_logs
+from controlplane.model.telemetry import CLIENT, SERVER
+from controlplane.translate.access_log import http_access_logs
 from controlplane.translate.http_filters import FILTERS
 from controlplane.translate.protos import ads, any_of, duration
+from controlplane.translate.tracing import tracing_of
+from controlplane.translate.view import View
 
 NAME = "envoy.filters.network.http_connection_manager"
 SERVER_NAME = "istio-envoy"
@@ -19,17 +21,17 @@ SERVER_NAME = "istio-envoy"
 _HCM = http_connection_manager_pb2.HttpConnectionManager
 
 
-def outbound_manager(mesh: MeshConfig, stat_prefix: str, route_name: str) -> Any:
+def outbound_manager(view: View, stat_prefix: str, route_name: str) -> Any:
     """For requests of the workload, routed by an RDS route configuration."""
-    manager = _manager(mesh, stat_prefix)
+    manager = _manager(view, stat_prefix, CLIENT)
     manager.rds.CopyFrom(_rds(route_name))
     manager.use_remote_address.CopyFrom(BoolValue(value=False))
     return _filter(manager)
 
 
-def inbound_manager(mesh: MeshConfig, stat_prefix: str, route_config: Any) -> Any:
+def inbound_manager(view: View, stat_prefix: str, route_config: Any) -> Any:
     """For requests to the workload, with the routes inside."""
-    manager = _manager(mesh, stat_prefix)
+    manager = _manager(view, stat_prefix, SERVER)
     manager.route_config.CopyFrom(route_config)
     manager.use_remote_address.CopyFrom(BoolValue(value=False))
     manager.server_name = SERVER_NAME
@@ -41,9 +43,9 @@ def inbound_manager(mesh: MeshConfig, stat_prefix: str, route_config: Any) -> An
     return _filter(manager)
 
 
-def gateway_manager(mesh: MeshConfig, stat_prefix: str, route_name: str) -> Any:
+def gateway_manager(view: View, stat_prefix: str, route_name: str) -> Any:
     """For requests from outside: the peer's address counts, and what it claims about itself does not."""
-    manager = _manager(mesh, stat_prefix)
+    manager = _manager(view, stat_prefix, CLIENT)
     manager.rds.CopyFrom(_rds(route_name))
     manager.use_remote_address.CopyFrom(BoolValue(value=True))
     manager.server_name = SERVER_NAME
@@ -57,20 +59,25 @@ def gateway_manager(mesh: MeshConfig, stat_prefix: str, route_name: str) -> Any:
     return _filter(manager)
 
 
-def _manager(mesh: MeshConfig, stat_prefix: str) -> Any:
+def _manager(view: View, stat_prefix: str, side: str) -> Any:
     manager = _HCM(
         stat_prefix=stat_prefix,
         http_filters=[make() for make in FILTERS],
-        access_log=access_logs(mesh),
+        access_log=http_access_logs(view, side),
         normalize_path=BoolValue(value=True),
         path_with_escaped_slashes_action=_HCM.KEEP_UNCHANGED,
         stream_idle_timeout=duration(0),
         proxy_100_continue=True,
         upgrade_configs=[_HCM.UpgradeConfig(upgrade_type="websocket")],
     )
-    manager.request_id_extension.typed_config.CopyFrom(
-        any_of(uuid_pb2.UuidRequestIdConfig(use_request_id_for_trace_sampling=BoolValue(value=True)))
+    settings = view.telemetry.server_tracing if side == SERVER else view.telemetry.client_tracing
+    by_request_id = uuid_pb2.UuidRequestIdConfig(
+        use_request_id_for_trace_sampling=BoolValue(value=settings.use_request_id)
     )
+    manager.request_id_extension.typed_config.CopyFrom(any_of(by_request_id))
+    tracing = tracing_of(view, settings)
+    if tracing is not None:
+        manager.tracing.CopyFrom(tracing)
     return manager
 
 

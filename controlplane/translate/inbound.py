@@ -8,6 +8,7 @@ from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2
 from google.protobuf.wrappers_pb2 import BoolValue
 
 from controlplane.model.names import BLACK_HOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, inbound_cluster
+from controlplane.model.telemetry import SERVER
 from controlplane.translate.http_connection_manager import inbound_manager
 from controlplane.translate.inbound_ports import InboundPort, inbound_ports
 from controlplane.translate.listener import ANY_ADDRESS, http_inspector
@@ -52,21 +53,21 @@ def _bound(view: View, name: str, port: InboundPort) -> Any:
 def _virtual_inbound(view: View, ports: list[InboundPort]) -> Any:
     """Where redirected connections to the workload arrive; the chain is picked by the original destination's port."""
     loop = listener_components_pb2.FilterChain(
-        name="virtualInbound-blackhole", filters=[tcp_proxy(view.mesh, BLACK_HOLE_CLUSTER, logged=False)]
+        name="virtualInbound-blackhole", filters=[tcp_proxy(view, SERVER, BLACK_HOLE_CLUSTER, logged=False)]
     )
     loop.filter_chain_match.destination_port.value = VIRTUAL_INBOUND_PORT
     http = listener_components_pb2.FilterChain(
         name="virtualInbound-catchall-http",
         filters=[
             inbound_manager(
-                view.mesh, INBOUND_PASSTHROUGH_CLUSTER, _routes(INBOUND_PASSTHROUGH_CLUSTER, "inbound|http|0", ":0/*")
+                view, INBOUND_PASSTHROUGH_CLUSTER, _routes(INBOUND_PASSTHROUGH_CLUSTER, "inbound|http|0", ":0/*")
             )
         ],
     )
     http.filter_chain_match.transport_protocol = "raw_buffer"
     http.filter_chain_match.application_protocols.extend(["http/1.1", "h2c"])
     tcp = listener_components_pb2.FilterChain(
-        name="virtualInbound", filters=[tcp_proxy(view.mesh, INBOUND_PASSTHROUGH_CLUSTER)]
+        name="virtualInbound", filters=[tcp_proxy(view, SERVER, INBOUND_PASSTHROUGH_CLUSTER)]
     )
     tcp.filter_chain_match.transport_protocol = "raw_buffer"
     original_dst = listener_components_pb2.ListenerFilter(
@@ -106,9 +107,9 @@ def _port_chain(view: View, port: InboundPort) -> Any:
     cluster = inbound_cluster(port.target)
     if port.is_http:
         routes = _routes(cluster, f"inbound|http|{port.number}", f"{port.operation_host}:{port.number}/*")
-        network_filter = inbound_manager(view.mesh, f"inbound_{name}", routes)
+        network_filter = inbound_manager(view, f"inbound_{name}", routes)
     else:
-        network_filter = tcp_proxy(view.mesh, cluster)
+        network_filter = tcp_proxy(view, SERVER, cluster)
     chain = listener_components_pb2.FilterChain(name=name, filters=[network_filter])
     chain.filter_chain_match.destination_port.value = port.target
     chain.filter_chain_match.transport_protocol = "raw_buffer"

@@ -13,6 +13,7 @@ from controlplane.model.mesh_snapshot import Conflict
 from controlplane.model.names import BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER
 from controlplane.model.service import Port, Service
 from controlplane.model.sidecar_scope import HTTP_PROXY, EgressListener
+from controlplane.model.telemetry import CLIENT
 from controlplane.translate.http_connection_manager import outbound_manager
 from controlplane.translate.protos import any_of, duration, socket_address, uint32
 from controlplane.translate.tcp import filter_chain, service_chains, tcp_proxy
@@ -148,7 +149,7 @@ def _finish(view: View, name: str, draft: _Draft) -> Any:
     else:
         out.bind_to_port.CopyFrom(BoolValue(value=False))
     if draft.http:
-        manager = outbound_manager(view.mesh, f"outbound_{name}", str(draft.port))
+        manager = outbound_manager(view, f"outbound_{name}", str(draft.port))
         chain = filter_chain([manager])
         if not draft.bound:
             chain.filter_chain_match.transport_protocol = "raw_buffer"
@@ -178,14 +179,14 @@ def _passthrough_chain(view: View) -> Any:
 
 def _unknown_traffic(view: View) -> Any:
     if view.scope.allow_any:
-        return tcp_proxy(view.mesh, PASSTHROUGH_CLUSTER)
-    return tcp_proxy(view.mesh, BLACK_HOLE_CLUSTER, logged=False)
+        return tcp_proxy(view, CLIENT, PASSTHROUGH_CLUSTER)
+    return tcp_proxy(view, CLIENT, BLACK_HOLE_CLUSTER, logged=False)
 
 
 def _virtual_outbound(view: View) -> Any:
     """Where redirected connections arrive, to be handed to the listener of their original destination."""
     loop = listener_components_pb2.FilterChain(
-        name="virtualOutbound-blackhole", filters=[tcp_proxy(view.mesh, BLACK_HOLE_CLUSTER, logged=False)]
+        name="virtualOutbound-blackhole", filters=[tcp_proxy(view, CLIENT, BLACK_HOLE_CLUSTER, logged=False)]
     )
     loop.filter_chain_match.destination_port.value = VIRTUAL_OUTBOUND_PORT
     rest = listener_components_pb2.FilterChain(

@@ -10,11 +10,11 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 
 from controlplane.model.config import labels_match
 from controlplane.model.destination_rule import MergedRule
-from controlplane.model.mesh_config import MeshConfig
 from controlplane.model.names import MESH_GATEWAY, hosts_match, outbound_cluster, resolve_gateway
 from controlplane.model.service import Port, Service
+from controlplane.model.telemetry import CLIENT
 from controlplane.model.virtual_service import VirtualServiceConfig
-from controlplane.translate.access_log import access_logs
+from controlplane.translate.access_log import tcp_access_logs
 from controlplane.translate.protos import any_of, duration, metadata
 from controlplane.translate.route_action import destination_cluster
 from controlplane.translate.view import View
@@ -27,11 +27,11 @@ CONNECT_TIMEOUT_S = 15.0
 _PROXY = tcp_proxy_pb2.TcpProxy
 
 
-def tcp_proxy(mesh: MeshConfig, cluster: str, stat_prefix: str = "", logged: bool = True) -> Any:
-    """The filter that forwards all bytes to one cluster."""
-    proxy = _PROXY(stat_prefix=stat_prefix or cluster, cluster=cluster)
+def tcp_proxy(view: View, side: str, cluster: str, logged: bool = True) -> Any:
+    """The filter that forwards all bytes to one cluster. `side`: CLIENT or SERVER, for whom it logs."""
+    proxy = _PROXY(stat_prefix=cluster, cluster=cluster)
     if logged:
-        proxy.access_log.extend(access_logs(mesh))
+        proxy.access_log.extend(tcp_access_logs(view, side))
     return _filter(proxy)
 
 
@@ -61,7 +61,7 @@ def routed_tcp_proxy(
         for name, weight in clusters:
             if weight > 0:
                 proxy.weighted_clusters.clusters.add(name=name, weight=weight)
-    proxy.access_log.extend(access_logs(view.mesh))
+    proxy.access_log.extend(tcp_access_logs(view, CLIENT))
     return _filter(proxy)
 
 
@@ -70,7 +70,7 @@ def service_tcp_proxy(view: View, service: Service, port: Port) -> Any:
     cluster = outbound_cluster(service.host, port.number)
     proxy = _PROXY(stat_prefix=cluster, cluster=cluster)
     _apply_rule(proxy, view.rule(service), port.number)
-    proxy.access_log.extend(access_logs(view.mesh))
+    proxy.access_log.extend(tcp_access_logs(view, CLIENT))
     return _filter(proxy)
 
 

@@ -132,10 +132,17 @@ class ProxyTracing(_Open):
     max_path_tag_length: UInt32 | None = None
 
 
+class RemoteService(_Open):
+    """`address`: `host:port`."""
+
+    address: str = ""
+
+
 class ProxyConfig(_Open):
     """What all proxies start with."""
 
     tracing: ProxyTracing | None = None
+    envoy_access_log_service: RemoteService | None = None
 
 
 class MeshConfigSpec(_Open):
@@ -145,6 +152,7 @@ class MeshConfigSpec(_Open):
     access_log_format: str = ""
     access_log_encoding: Literal["TEXT", "JSON"] = "TEXT"
     enable_tracing: Bool = False
+    enable_envoy_access_log_service: Bool = False
     default_config: ProxyConfig | None = None
     extension_providers: tuple[ExtensionProvider, ...] = ()
     default_providers: DefaultProviders | None = None
