@@ -27,12 +27,15 @@ from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, Discovery
 from sidecar.compiler.clusters import compile_cluster
 from sidecar.compiler.endpoints import compile_endpoints
 from sidecar.compiler.listeners import compile_listener
+from sidecar.compiler.names import compile_names
 from sidecar.compiler.routes import RouteCompiler
 from sidecar.config.clusters import Cluster
 from sidecar.config.endpoints import Endpoints
 from sidecar.config.listeners import Listener
+from sidecar.config.names import NameTable
 from sidecar.config.routes import RouteConfiguration
 from sidecar.telemetry.stats import Stats
+from sidecar.xds.name_table import NameTable as NameTableMessage
 from sidecar.xds.resources import TYPE_PREFIX, ResourceSet, Update, rejection_text
 from sidecar.xds.subscription import Subscription
 
@@ -42,6 +45,8 @@ CLUSTER_TYPE = TYPE_PREFIX + "envoy.config.cluster.v3.Cluster"
 ENDPOINT_TYPE = TYPE_PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 LISTENER_TYPE = TYPE_PREFIX + "envoy.config.listener.v3.Listener"
 ROUTE_TYPE = TYPE_PREFIX + "envoy.config.route.v3.RouteConfiguration"
+NAME_TABLE_TYPE = TYPE_PREFIX + "istio.networking.nds.v1.NameTable"
+_PROXY_TYPES = (CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE)
 
 _STREAM = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 #: A response larger than this ends the stream; the largest meshes of Istio stay below.
@@ -56,13 +61,17 @@ OnClusters = Callable[[dict[str, Cluster], set[str]], Errors]
 OnEndpoints = Callable[[dict[str, Endpoints]], Errors]
 OnListeners = Callable[[dict[str, Listener], set[str]], Errors]
 OnRoutes = Callable[[dict[str, RouteConfiguration], set[str]], Errors]
+OnNames = Callable[[NameTable], None]
 
+#: What may name clusters, or addresses of listeners: put to use once the clusters are ready.
+_HELD_TYPES = frozenset((LISTENER_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE))
 #: Type → (word in messages, statistics prefix)
 _WORDS = {
     CLUSTER_TYPE: ("cluster", "cluster_manager.cds."),
     ENDPOINT_TYPE: ("endpoint assignment", "cluster_manager.eds."),
     LISTENER_TYPE: ("listener", "listener_manager.lds."),
     ROUTE_TYPE: ("route configuration", "http.rds."),
+    NAME_TABLE_TYPE: ("name table", "dns.nds."),
 }
 _COUNTERS = {"attempt": "update_attempt", "success": "update_success", "rejected": "update_rejected"}
 
@@ -72,6 +81,7 @@ class XdsClient:
 
     Each callback gets the compiled resources that changed (and names that went) and answers {name: what is wrong} for
     those it could not put to use; these, and what did not compile, are NACKed by name, and the rest stays applied.
+    `on_names` gets the table of names for the pod's DNS server, which is asked for only with it.
     `resources` holds what the control plane sent, by type URL, for the admin page.
     """
 
@@ -85,6 +95,7 @@ class XdsClient:
         on_endpoints: OnEndpoints,
         on_listeners: OnListeners,
         on_routes: OnRoutes,
+        on_names: OnNames | None = None,
     ) -> None:
         self.target = target
         self.connected = False
@@ -100,6 +111,13 @@ class XdsClient:
                 ResourceSet(
                     ROUTE_TYPE, RouteConfigurationMessage, lambda m: m.name, self._route_compiler.compile, whole=False
                 ),
+                ResourceSet(
+                    NAME_TABLE_TYPE,
+                    NameTableMessage,
+                    lambda _: "name-table",  # there is one, and it has no name of its own
+                    lambda m: compile_names(m, _dns_domain(node)),
+                    whole=True,
+                ),
             )
         }
         self._node = node
@@ -108,6 +126,8 @@ class XdsClient:
         self._on_endpoints = on_endpoints
         self._on_listeners = on_listeners
         self._on_routes = on_routes
+        self._on_names = on_names
+        self._wanted: tuple[str, ...] = _PROXY_TYPES if on_names is None else (*_PROXY_TYPES, NAME_TABLE_TYPE)
         self._subscriptions = {url: Subscription(url, wildcard=kind.whole) for url, kind in self.resources.items()}
         self._clusters: dict[str, Cluster] = {}
         self._listeners: dict[str, Listener] = {}
@@ -117,12 +137,32 @@ class XdsClient:
         self._outgoing: asyncio.Queue[DiscoveryRequest] = asyncio.Queue()
         self._connected_gauge = stats.gauge("control_plane.connected_state")
 
+    @classmethod
+    def for_names(cls, target: str, node: Node, stats: Stats, on_names: OnNames) -> XdsClient:
+        """A client of the name table alone: for the agent whose proxy, an Envoy, has a stream of its own."""
+
+        def nothing(*_: object) -> Errors:
+            return {}
+
+        client = cls(
+            target,
+            node,
+            stats,
+            on_clusters=nothing,
+            on_endpoints=nothing,
+            on_listeners=nothing,
+            on_routes=nothing,
+            on_names=on_names,
+        )
+        client._wanted = (NAME_TABLE_TYPE,)
+        return client
+
     @property
     def initialized(self) -> bool:
-        """Clusters, listeners and the routes these name have come at least once (good or not) and nothing waits."""
+        """Everything that was asked for has come at least once (good or not), routes too, and nothing waits."""
         routes = self.resources[ROUTE_TYPE]
         return (
-            self._answered.issuperset((CLUSTER_TYPE, LISTENER_TYPE))
+            all(url in self._answered for url in self._wanted if self.resources[url].whole)
             and not self._held
             and all(name in routes.accepted or name in routes.refused for name in self._wanted_routes())
         )
@@ -192,7 +232,7 @@ class XdsClient:
                 return  # the reading side tells why the stream ended
 
     def _start(self) -> None:
-        for url in (CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE):
+        for url in self._wanted:
             self._send(self._subscriptions[url].start())
 
     def _send(self, request: DiscoveryRequest | None) -> None:
@@ -201,11 +241,11 @@ class XdsClient:
 
     def handle(self, response: DiscoveryResponse) -> None:
         """Apply one response and answer it, or hold it back while clusters warm."""
-        if response.type_url not in self.resources:
+        if response.type_url not in self._wanted:
             log.warning("the control plane sent %r, which was not asked for", response.type_url)
             return
         self._count(response.type_url, "attempt")
-        if response.type_url in (LISTENER_TYPE, ROUTE_TYPE) and (self._held or self._warming()):
+        if response.type_url in _HELD_TYPES and (self._held or self._warming()):
             self._held.append(response)
             if self._held_timer is None:
                 self._held_timer = asyncio.get_running_loop().call_later(WARMING_LIMIT_S, self._on_warming_limit)
@@ -270,6 +310,11 @@ class XdsClient:
             return errors
         if url == ENDPOINT_TYPE:
             return self._on_endpoints(update.changed) if update.changed else {}
+        if url == NAME_TABLE_TYPE:
+            for table in update.changed.values():  # without one the last stays in force
+                assert self._on_names is not None
+                self._on_names(table)
+            return {}
         return self._on_routes(update.changed, set()) if update.changed else {}
 
     @staticmethod
@@ -302,6 +347,11 @@ class XdsClient:
 
     def _count(self, url: str, what: str) -> None:
         self._stats.counter(_WORDS[url][1] + _COUNTERS[what]).value += 1
+
+
+def _dns_domain(node: Node) -> str:
+    """`default.svc.cluster.local` of a node id such as `sidecar~10.0.0.1~web.default~default.svc.cluster.local`."""
+    return str(node.id.rpartition("~")[2])
 
 
 def _eds_name(cluster: Cluster) -> str:
