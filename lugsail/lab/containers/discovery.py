@@ -151,11 +151,11 @@ class View:
 
 def view(project: str, containers: Sequence[Container]) -> View:
     """The mesh of one project, from its containers (and those that were injected for it)."""
-    heads = [each for each in containers if _is_head(each)]
     members: dict[str, list[Container]] = {}
     for each in containers:
         if each.network_mode.startswith("container:"):
             members.setdefault(each.network_mode.removeprefix("container:"), []).append(each)
+    heads = [each for each in containers if _is_head(each, each.id in members or each.name in members)]
     control = [each for each in containers if each.role == CONTROL_PLANE]
     workloads = [_workload(head, members.get(head.id, []) + members.get(head.name, [])) for head in heads]
     return View(
@@ -184,13 +184,13 @@ def workload_name(container: Container) -> str:
     return name if number in ("", "1") else f"{name}-{number}"
 
 
-def _is_head(container: Container) -> bool:
-    """A pod, a gateway, or a container of the mesh in a network of its own."""
+def _is_head(container: Container, has_members: bool) -> bool:
+    """A pod, a gateway, or a container of the mesh in a network of its own: labelled as one, or given a sidecar."""
     if container.role in (POD, GATEWAY):
         return True
     if container.role in (CONTROL_PLANE, INIT, PROXY) or container.network_mode.startswith("container:"):
         return False
-    return container.role == APP or bool(container.labels.get("app"))
+    return container.role == APP or has_members or bool(container.labels.get("app"))
 
 
 def _workload(head: Container, members: Sequence[Container]) -> Workload:

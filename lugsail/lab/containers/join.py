@@ -106,12 +106,14 @@ def ports_of(workload: Workload) -> list[int]:
 
 
 def labels_of(program: Program, project: str, service_account: str) -> dict[str, str]:
-    """What the control plane reads; compose's own labels make `down` take it along, and `up` leave it alone."""
+    """What the control plane reads; compose's own labels make `down` take it along, and `up` leave it alone.
+
+    No role: that is for what is injected already.
+    """
     target = f":{program.app_port}" if program.app_port else ""
     return {
         "app": program.app,
         "version": program.version,
-        "lugsail.io/role": discovery.APP,
         "lugsail.io/inject": "true",
         "lugsail.io/workload": program.name,
         "lugsail.io/namespace": program.namespace,

@@ -30,7 +30,7 @@ def test_the_gateway_is_its_own_proxy() -> None:
 
 def test_a_client_without_a_sidecar_and_a_program_with_an_injected_one() -> None:
     alone = listed("plain-client", labels={"app": "plain"})
-    program = listed("hello-v1", "app", labels={"app": "hello", "lugsail.io/workload": "hello-v1"})
+    program = listed("hello-v1", labels={"lugsail.io/workload": "hello-v1"})
     sidecar = listed("x", "proxy", network_mode="container:id-hello-v1", labels={"lugsail.io/proxy": "envoy"})
     view = discovery.view("bookinfo", containers(alone, program, sidecar, listed("database")))
     assert [each.name for each in view.workloads] == ["hello-v1", "plain-client"]
