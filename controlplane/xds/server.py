@@ -38,7 +38,7 @@ _OPTIONS = (
     # A peer that vanished without a FIN is noticed within 40 s.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     # A second server on the port is a mistake to tell, not a way to share the load.
     ("grpc.so_reuseport", 0),
 )
