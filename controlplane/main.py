@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import uvloop
@@ -23,8 +23,11 @@ from controlplane.debug.routes import DebugPages
 from controlplane.listening import CannotListen, check_free, serve_http
 from controlplane.model.mesh_snapshot import build_snapshot
 from controlplane.options import Options, parse_options
+from controlplane.privileges import CannotDrop, drop_root
 from controlplane.seed import BadSeed, seed_store
 from controlplane.sources.aggregate import Registry
+from controlplane.sources.base import Source
+from controlplane.sources.docker import DockerSource
 from controlplane.sources.static_file import StaticFileSource
 from controlplane.translate.affected import affected_types
 from controlplane.translate.build import Translator
@@ -37,6 +40,11 @@ from controlplane.xds.status import StatusBoard
 log = logging.getLogger("controlplane")
 
 GC_THRESHOLDS = (50_000, 20, 50)
+# Platform adapters: kind → its source, None where the command line does not ask for it. The first one wins a name.
+SOURCES: dict[str, Callable[[Options], Source | None]] = {
+    "file": lambda o: StaticFileSource(o.registry) if o.registry else None,
+    "docker": lambda o: DockerSource(o.docker_host, o.docker_project, o.docker_all) if o.docker else None,
+}
 _EVENT_NAMES = {EventType.ADDED: "add", EventType.MODIFIED: "update", EventType.DELETED: "delete"}
 
 
@@ -58,7 +66,8 @@ class ControlPlane:
         if options.seed:
             seed_store(self.store, options.seed)
         self.store.observe(self._resource_changed)
-        self.registry = Registry([StaticFileSource(options.registry)], self._registry_changed)
+        sources = (make(options) for make in SOURCES.values())
+        self.registry = Registry([source for source in sources if source], self._registry_changed)
         # Both, as one immutable mesh; rebuilt by the queue, at once or after a back-off.
         self.keeper = SnapshotKeeper(
             self.store.resources, self.registry.resources, _build, affected_types, self.board, metrics, clock
@@ -180,6 +189,12 @@ def main(argv: Sequence[str]) -> int:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         force=True,
     )
+    if options.user is not None:
+        try:
+            drop_root(options.user, options.docker_host if options.docker else "", options.store)
+        except CannotDrop as error:
+            log.error("cannot start: %s", error)
+            return 1
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(options))
 

@@ -12,16 +12,25 @@ _EXAMPLE = """example:
   python -m controlplane --registry ~/.lugsail/registry.yaml --store ~/.lugsail/store.db --address 127.20.0.1
   curl http://127.20.0.1:8080/ready
   curl http://127.20.0.1:15014/debug/syncz
+  python -m controlplane --docker --store /var/lib/lugsail/store.db --address 0.0.0.0 --user 1337   # in a container
 """
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
+DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where it reads, where it listens."""
+    """Where it reads, where it listens, and as whom."""
 
-    registry: Path
+    registry: Path | None  # None: there is none beside Docker
+    docker: bool
+    docker_host: str
+    docker_project: str  # "" for the own container's
+    docker_all: bool
+    user: int | None
     store: Path
     seed: Path | None
     address: str
@@ -44,16 +53,18 @@ def parse_options(argv: Sequence[str]) -> Options:
     parser.add_argument(
         "--registry",
         type=Path,
-        default=home / "registry.yaml",
         metavar="FILE",
-        help="ServiceEntry and WorkloadEntry documents of what runs; watched (default: %(default)s)",
+        help=f"ServiceEntry and WorkloadEntry documents of what runs; watched (default: {home / 'registry.yaml'}, "
+        "with --docker: none)",
     )
+    _add_docker(parser)
     parser.add_argument(
         "--store", type=Path, default=home / "store.db", metavar="FILE", help="SQLite file (default: %(default)s)"
     )
     parser.add_argument(
         "--seed", type=Path, metavar="FILE", help="resources that a store begins with which never held any"
     )
+    parser.add_argument("--user", type=_uid, metavar="UID", help="started as root: become this user at once, for good")
     parser.add_argument("--address", default=address, metavar="IP", help="listen here (default: %(default)s)")
     for name, default, what in (
         ("http", 8080, "REST API, /ready, /debug"),
@@ -64,7 +75,34 @@ def parse_options(argv: Sequence[str]) -> Options:
             f"--{name}-port", type=_port, default=default, metavar="PORT", help=f"{what} (default: %(default)s)"
         )
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="to stderr (default: %(default)s)")
-    return Options(**vars(parser.parse_args(argv)))
+    given = vars(parser.parse_args(argv))
+    if given["registry"] is None and not given["docker"]:
+        given["registry"] = home / "registry.yaml"
+    return Options(**given)
+
+
+def _add_docker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--docker", action="store_true", help="containers of a Docker Engine, by their labels")
+    parser.add_argument(
+        "--docker-host",
+        default=os.environ.get("DOCKER_HOST") or DEFAULT_DOCKER_HOST,
+        metavar="URL",
+        help="unix:///path or tcp://host:port (default: %(default)s)",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--docker-project",
+        default="",
+        metavar="NAME",
+        help="containers of this compose project (default: the one of this container; outside of one: all)",
+    )
+    which.add_argument("--docker-all", action="store_true", help="containers of all projects")
+
+
+def _uid(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a user other than root")
+    return int(text)
 
 
 def _port(text: str) -> int:

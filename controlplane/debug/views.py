@@ -109,7 +109,13 @@ def registryz(snapshot: MeshSnapshot | None, registry: Registry) -> Json:
     services = snapshot.services if snapshot is not None else ()
     return {
         "sources": [
-            {"name": s.name, "synced": s.synced, "resources": len(s.resources), "error": s.error}
+            {
+                "name": s.name,
+                "synced": s.synced,
+                "resources": len(s.resources),
+                "error": s.error,
+                "warnings": list(s.warnings),
+            }
             for s in registry.states
         ],
         "services": [

@@ -24,7 +24,6 @@ from lugsail.api.base import Resource, ResourceKey
 
 log = logging.getLogger(__name__)
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
 RESYNC_S = 30.0
 RETRY_S = 0.5
 SETTLE_S = 3.0
@@ -38,7 +37,7 @@ class DockerSource:
 
     def __init__(
         self,
-        host: str = DEFAULT_HOST,
+        host: str,
         project: str = "",
         everything: bool = False,
         *,
