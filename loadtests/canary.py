@@ -20,7 +20,7 @@ from typing import Any
 from loadtests.load import reviews
 from loadtests.load.assertions import SPLIT_CONFIDENCE, parse
 from loadtests.load.background import BackgroundLoad, between
-from loadtests.load.launch import LoadFailed, require_locust
+from loadtests.load.launch import LoadFailed, require_libraries
 from loadtests.load.picture import draw
 from loadtests.load.recorder import split_report
 from loadtests.load.settings import BadSetting, Settings, check, duration_s, new_run_id, users_for
@@ -129,7 +129,7 @@ def main(argv: list[str]) -> int:
         print(f"canary: {problem}", file=sys.stderr)
         return USAGE
     try:
-        require_locust()
+        require_libraries("locust", "matplotlib")
         result, steps = run(settings, step_s)
         report = {**result, "interrupted": False, "steps": judge(result, steps)}
         written = write(

@@ -23,7 +23,7 @@ from typing import Any
 from loadtests.canary import USAGE, mesh_gateway, write
 from loadtests.load import reviews
 from loadtests.load.background import BackgroundLoad
-from loadtests.load.launch import LoadFailed, LoadRun, require_locust
+from loadtests.load.launch import LoadFailed, LoadRun, require_libraries
 from loadtests.load.settings import BadSetting, Settings, check, duration_s, new_run_id, users_for
 from loadtests.load.table import milliseconds, step_table
 from loadtests.load.trend import growth, is_flat
@@ -229,7 +229,7 @@ def main(argv: list[str]) -> int:
         return USAGE
     soak = Soak(lab, args.seed)
     try:
-        require_locust()
+        require_libraries("locust", "matplotlib")
         capacity = 0.0 if args.rate else measure_capacity(capacity_settings(settings))
         rate = args.rate or round(capacity / 2, 1)
         print(f"soak: {rate:g} requests per second for {time_s:g} s", file=sys.stderr, flush=True)

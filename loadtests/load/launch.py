@@ -34,17 +34,18 @@ class LoadFailed(RuntimeError):
     """There is no result; the message says why."""
 
 
-class LocustMissing(LoadFailed):
-    """The libraries of the `load` extra are not installed."""
+class LibraryMissing(LoadFailed):
+    """locust, or what draws pictures, is not installed."""
 
 
-def require_locust() -> None:
-    """Raises LocustMissing with the command that installs it."""
-    missing = [name for name in ("locust", "matplotlib") if importlib.util.find_spec(name) is None]
+def require_libraries(*names: str) -> None:
+    """Raises LibraryMissing with the command that installs those that are not there."""
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
-        raise LocustMissing(
+        raise LibraryMissing(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed. "
-            f"Install what load needs: {sys.executable} -m pip install 'lugsail[load]' (in a clone: make install)"
+            f"Install what load needs (in a clone: make install): "
+            f"{sys.executable} -m pip install 'lugsail[load,picture]'"
         )
 
 
@@ -62,8 +63,8 @@ class LoadRun:
         self._result: dict[str, Any] | None = None
 
     def start(self) -> None:
-        """Start the child; raises LocustMissing."""
-        require_locust()
+        """Start the child; raises LibraryMissing."""
+        require_libraries("locust")
         reading, writing = os.pipe()
         try:
             self._process = subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import sys
+import time as clock
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ Examples:
   lugsail load --web                                        locust's own page, on http://127.0.0.1:8089"""
 
 CONNECT_S = 3.0
+POLL_S = 0.25
 PLAIN_EVERY_S = 5
 INTERRUPTED = 130
 
@@ -57,6 +59,9 @@ def load(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write results.json, load.png and load.svg there.")
     ] = None,
+    wait: Annotated[
+        str, typer.Option(metavar="DURATION", help="Wait so long at most for a good page before the load begins.")
+    ] = "0s",
     web: Annotated[bool, typer.Option("--web", help="Open locust's own page instead; Ctrl-C ends it.")] = False,
     seed: Annotated[int | None, typer.Option(help="Makes users' choices the same again. Default: at random.")] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help="json: the results instead of tables.")] = None,
@@ -74,7 +79,7 @@ def load(
     Exit code: 0 all held, 1 an assertion failed, 64 wrong usage, 130 ended early by Ctrl-C.
     """
     from loadtests.load import assertions as expressions
-    from loadtests.load.launch import LoadFailed, LoadRun, require_locust
+    from loadtests.load.launch import LoadFailed, LoadRun, require_libraries
     from loadtests.load.settings import BadSetting, Settings, check, duration_s, new_run_id, users_for
 
     check_format(output, ["json"])
@@ -94,13 +99,14 @@ def load(
             run_id=new_run_id(),
         )
         check(settings)
+        wait_s = duration_s(wait)
     except (BadSetting, expressions.BadAssertion) as problem:
         raise CliError(str(problem), USAGE) from problem
-    settings = _with_url(settings, url or gateway_url(project))
+    settings = _with_url(settings, url or gateway_url(project), wait_s)
     if out is not None:
         _make_folder(out)
     try:
-        require_locust()
+        require_libraries("locust", *(["matplotlib"] if out is not None else []))
         if web:
             return _open_page(settings)
         with LoadRun(settings) as run:
@@ -116,7 +122,7 @@ def load(
     return INTERRUPTED if result["interrupted"] else 0
 
 
-def _with_url(settings: Any, url: str) -> Any:
+def _with_url(settings: Any, url: str, wait_s: float) -> Any:
     """The settings with that URL; raises CliError where nothing answers there."""
     from dataclasses import replace
 
@@ -127,17 +133,39 @@ def _with_url(settings: Any, url: str) -> Any:
         parts = urlsplit(settings.url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except (BadSetting, ValueError) as problem:
-        raise CliError(
-            f"{problem}" if isinstance(problem, BadSetting) else f"--url {url}: {problem}", USAGE
-        ) from problem
+        text = str(problem) if isinstance(problem, BadSetting) else f"--url {url}: {problem}"
+        raise CliError(text, USAGE) from problem
+    if wait_s:
+        _await_page(settings.url, settings.run_id, wait_s)
     try:
         # A connection and no request: what the mesh counts is what the run sent.
         socket.create_connection((parts.hostname or "", port), CONNECT_S).close()
     except OSError as problem:
-        raise CliError(
-            f"Nothing answers at {settings.url} ({problem.strerror or problem}). Is the mesh running?"
-        ) from None
+        reason = problem.strerror or problem
+        raise CliError(f"Nothing answers at {settings.url} ({reason}). Is the mesh running?") from None
     return settings
+
+
+def _await_page(url: str, run_id: str, wait_s: float) -> None:
+    """Ask for the page until it is as it should be; by a User-Agent of its own, which no run counts."""
+    import urllib.request
+
+    from loadtests.load.bodies import page_problem
+
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(f"{url}/productpage", headers={"User-Agent": f"lugsail-load-wait/{run_id}"})
+    deadline = clock.monotonic() + wait_s
+    while True:
+        try:
+            with opener.open(request, timeout=CONNECT_S) as answer:
+                problem = page_problem(answer.read().decode("utf-8", "replace"))
+        except OSError as trouble:
+            problem = str(trouble)
+        if problem is None:
+            return
+        if clock.monotonic() >= deadline:
+            raise CliError(f"No good page at {url}/productpage within {wait_s:g} s: {problem}.")
+        clock.sleep(POLL_S)
 
 
 def gateway_url(project: str | None) -> str:
