@@ -24,7 +24,7 @@ from google.protobuf.json_format import ParseDict
 from sidecar.admin.config_dump import ConfigDump
 from sidecar.admin.server import Admin, ProxyView, resident_bytes
 from sidecar.agent.apply import Appliers
-from sidecar.agent.bootstrap import ADMIN_PORT, HEALTH_PORT, PROMETHEUS_PORT, discovery_target
+from sidecar.agent.bootstrap import ADMIN_PORT, HEALTH_PORT, POD_KEEPALIVE_S, PROMETHEUS_PORT, discovery_target
 from sidecar.agent.envoy import run_envoy
 from sidecar.agent.identity import CLUSTER_ID
 from sidecar.agent.options import Options, configure_logging, parse_options, write_bootstrap
@@ -35,7 +35,7 @@ from sidecar.telemetry.access_log import AccessLogWriters
 from sidecar.telemetry.istio_metrics import ConnectionRecorder, LocalWorkload, RequestRecorder
 from sidecar.telemetry.stats import Stats
 from sidecar.upstream.cluster_manager import ClusterManager
-from sidecar.xds.client import XdsClient
+from sidecar.xds.client import KEEPALIVE_S, XdsClient
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,11 @@ async def _serve(options: Options, bootstrap: dict[str, Any]) -> int:
     requests, connections = RequestRecorder(stats, local), ConnectionRecorder(stats, local)
     listeners = ListenerManager(stats, clusters, routes, logs, (requests.record,), (connections.record,))
     appliers = Appliers(clusters, routes, listeners)
+    try:
+        services = PodServices(options, stopping.set) if options.own_network else None
+    except BadEnvironment as error:
+        log.error("%s", error)
+        return 1
     node = ParseDict(bootstrap["node"], Node())
     xds = XdsClient(
         discovery_target(bootstrap),
@@ -82,6 +87,8 @@ async def _serve(options: Options, bootstrap: dict[str, Any]) -> int:
         on_endpoints=appliers.endpoints,
         on_listeners=appliers.listeners,
         on_routes=appliers.routes,
+        on_names=services.on_names if services is not None else None,
+        keepalive_s=POD_KEEPALIVE_S if options.own_network else KEEPALIVE_S,
     )
     view = ProxyView(
         bootstrap=bootstrap,
@@ -102,11 +109,6 @@ async def _serve(options: Options, bootstrap: dict[str, Any]) -> int:
         prometheus=(pages, PROMETHEUS_PORT),
         health=(pages, HEALTH_PORT),
     )
-    try:
-        services = PodServices(options, stopping.set) if options.own_network else None
-    except BadEnvironment as error:
-        log.error("%s", error)
-        return 1
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGUSR1, logs.reopen)

@@ -15,6 +15,10 @@ from typing import Any
 from sidecar.agent.identity import Identity
 
 ADMIN_PORT, HEALTH_PORT, PROMETHEUS_PORT = 15000, 15021, 15090
+#: Of a pod's own network namespace.
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
+#: In such a pod: silence before a ping to the control plane, which takes one a second, and the wait for its answer.
+POD_KEEPALIVE_S = (2.0, 3.0)
 XDS_CLUSTER, ADMIN_CLUSTER = "xds-grpc", "prometheus_stats"
 
 _HOST_NAME = re.compile(
@@ -46,11 +50,13 @@ _STAT_TAGS: tuple[tuple[str, str], ...] = (
 
 
 def build_bootstrap(
-    identity: Identity, discovery: str, admin_address: str, pages_address: str | None = None
+    identity: Identity, discovery: str, admin_address: str, *, own_network: bool = False
 ) -> dict[str, Any]:
-    """The bootstrap. `discovery` is `host:port` of the control plane's xDS, `admin_address` an IP address, and so is
-    `pages_address`, where metrics and readiness listen (default: the pod's)."""
-    pages = pages_address or identity.ip
+    """The bootstrap. `discovery` is `host:port` of the control plane's xDS, `admin_address` an IP address.
+
+    `own_network`: the pod has a network namespace to itself, whose address may change.
+    """
+    pages = EVERY_ADDRESS if own_network else identity.ip
     ads_only = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
     return {
         "node": identity.node(),
@@ -66,7 +72,10 @@ def build_bootstrap(
             "lds_config": ads_only,
         },
         "static_resources": {
-            "clusters": [_xds_cluster(discovery), _static_cluster(ADMIN_CLUSTER, admin_address, ADMIN_PORT)],
+            "clusters": [
+                _xds_cluster(discovery, own_network),
+                _static_cluster(ADMIN_CLUSTER, admin_address, ADMIN_PORT),
+            ],
             "listeners": [
                 _admin_listener("prometheus", pages, PROMETHEUS_PORT, "/stats/prometheus", "/stats/prometheus"),
                 _admin_listener("health", pages, HEALTH_PORT, "/healthz/ready", "/ready"),
@@ -131,17 +140,19 @@ def _static_cluster(name: str, ip: str, port: int) -> dict[str, Any]:
     }
 
 
-def _xds_cluster(discovery: str) -> dict[str, Any]:
+def _xds_cluster(discovery: str, own_network: bool) -> dict[str, Any]:
     host, port = address_of(discovery)
     cluster = _static_cluster(XDS_CLUSTER, host, port)
     http2: dict[str, Any] = {}
     if not _is_ip(host):
-        # A control plane that comes back elsewhere is found by its name; a stream that leads nowhere any more (the
-        # pod's address changed, say) is given up after two missed pings. The control plane takes one every 5 s.
+        # A control plane that comes back elsewhere is found by its name.
         cluster |= {"type": "STRICT_DNS", "dns_lookup_family": "V4_ONLY", "dns_refresh_rate": "2s",
                     "respect_dns_ttl": False, "dns_failure_refresh_rate":
                     {"base_interval": "0.2s", "max_interval": "2s"}}  # fmt: skip
-        http2["connection_keepalive"] = {"interval": "6s", "timeout": "3s"}
+    if own_network:
+        # A stream from an address that the pod no longer has ends nowhere, and nothing says so.
+        ping_s, timeout_s = POD_KEEPALIVE_S
+        http2["connection_keepalive"] = {"interval": f"{ping_s:g}s", "timeout": f"{timeout_s:g}s"}
     cluster["typed_extension_protocol_options"] = {
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
             "@type": _HTTP_OPTIONS,

@@ -173,7 +173,7 @@ def _run_with_services(supervisor: EnvoySupervisor, options: Options) -> int:
     # Before there are threads: they inherit the mask, so that the main thread alone is told of signals.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
-        services = ServiceThread(PodServices(options, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+        services = ServiceThread(PodServices(options, lambda: os.kill(os.getpid(), signal.SIGTERM), own_stream=True))
         services.start()
     except (BadEnvironment, OSError) as error:
         log.error("%s", error.strerror if isinstance(error, OSError) else error)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sidecar.agent.addresses import NoAddress, pod_address
-from sidecar.agent.bootstrap import address_of, build_bootstrap
+from sidecar.agent.bootstrap import EVERY_ADDRESS, address_of, build_bootstrap
 from sidecar.agent.identity import Identity
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -41,7 +41,7 @@ class Options:
     @property
     def pages_address(self) -> str:
         """Where readiness, metrics and the agent's own page listen."""
-        return "0.0.0.0" if self.own_network else self.identity.ip  # noqa: S104  the pod's own namespace
+        return EVERY_ADDRESS if self.own_network else self.identity.ip
 
     @property
     def bootstrap_path(self) -> pathlib.Path:
@@ -96,7 +96,9 @@ def parse_options(argv: Sequence[str]) -> Options:
 
 def write_bootstrap(options: Options) -> dict[str, Any]:
     """Build the bootstrap and leave it in the state folder, whole or not at all. Raises OSError."""
-    bootstrap = build_bootstrap(options.identity, options.discovery, options.admin_address, options.pages_address)
+    bootstrap = build_bootstrap(
+        options.identity, options.discovery, options.admin_address, own_network=options.own_network
+    )
     path = options.bootstrap_path
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}.tmp")

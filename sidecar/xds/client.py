@@ -53,6 +53,8 @@ _STREAM = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregat
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 #: Waits between attempts to connect: the first, and the bound that doubling leads to.
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 5.0
+#: A stream is pinged when it was silent for so long, and given up when that is not answered for so long.
+KEEPALIVE_S = (30.0, 10.0)
 #: How long listeners and routes wait for the endpoints of new clusters.
 WARMING_LIMIT_S = 5.0
 
@@ -81,6 +83,7 @@ class XdsClient:
 
     Each callback gets the compiled resources that changed (and names that went) and answers {name: what is wrong} for
     those it could not put to use; these, and what did not compile, are NACKed by name, and the rest stays applied.
+    `keepalive_s`: silence before a ping, and the wait for its answer.
     `on_names` gets the table of names for the pod's DNS server, which is asked for only with it.
     `resources` holds what the control plane sent, by type URL, for the admin page.
     """
@@ -96,6 +99,7 @@ class XdsClient:
         on_listeners: OnListeners,
         on_routes: OnRoutes,
         on_names: OnNames | None = None,
+        keepalive_s: tuple[float, float] = KEEPALIVE_S,
     ) -> None:
         self.target = target
         self.connected = False
@@ -127,6 +131,12 @@ class XdsClient:
         self._on_listeners = on_listeners
         self._on_routes = on_routes
         self._on_names = on_names
+        ping_s, timeout_s = keepalive_s
+        self._channel_options = (
+            *_CHANNEL_OPTIONS,
+            ("grpc.keepalive_time_ms", int(ping_s * 1000)),
+            ("grpc.keepalive_timeout_ms", int(timeout_s * 1000)),
+        )
         self._wanted: tuple[str, ...] = _PROXY_TYPES if on_names is None else (*_PROXY_TYPES, NAME_TABLE_TYPE)
         self._subscriptions = {url: Subscription(url, wildcard=kind.whole) for url, kind in self.resources.items()}
         self._clusters: dict[str, Cluster] = {}
@@ -138,7 +148,14 @@ class XdsClient:
         self._connected_gauge = stats.gauge("control_plane.connected_state")
 
     @classmethod
-    def for_names(cls, target: str, node: Node, stats: Stats, on_names: OnNames) -> XdsClient:
+    def for_names(
+        cls,
+        target: str,
+        node: Node,
+        stats: Stats,
+        on_names: OnNames,
+        keepalive_s: tuple[float, float] = KEEPALIVE_S,
+    ) -> XdsClient:
         """A client of the name table alone: for the agent whose proxy, an Envoy, has a stream of its own."""
 
         def nothing(*_: object) -> Errors:
@@ -153,6 +170,7 @@ class XdsClient:
             on_listeners=nothing,
             on_routes=nothing,
             on_names=on_names,
+            keepalive_s=keepalive_s,
         )
         client._wanted = (NAME_TABLE_TYPE,)
         return client
@@ -199,7 +217,7 @@ class XdsClient:
         self._outgoing = asyncio.Queue()
         self._stop_holding()
         self._held.clear()
-        async with grpc.aio.insecure_channel(self.target, options=_CHANNEL_OPTIONS) as channel:
+        async with grpc.aio.insecure_channel(self.target, options=self._channel_options) as channel:
             call = channel.stream_stream(
                 _STREAM,
                 request_serializer=DiscoveryRequest.SerializeToString,
@@ -362,7 +380,9 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # A channel of its own per stream: back-off is ours, not shared with an earlier attempt.
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.enable_http_proxy", 0),
+    # A stream that is quiet for hours is pinged all the same.
+    ("grpc.http2.max_pings_without_data", 0),
+    # How long one attempt to connect may take; the next one asks for the control plane's address anew.
+    ("grpc.min_reconnect_backoff_ms", 3_000),
 )

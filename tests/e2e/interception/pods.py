@@ -15,11 +15,13 @@ from typing import Any
 
 REPO = pathlib.Path(__file__).resolve().parents[3]
 APP = pathlib.Path(__file__).with_name("app.py")
+RESOLVER = APP.with_name("resolver.py")
 PYTHON = sys.executable
 #: Users of the processes: the proxy whose traffic is not redirected, and an app's.
 PROXY_UID, APP_UID = 1337, 65534
 HTTP_PORT, TCP_PORT = 9080, 9000
 API = "networking.istio.io/v1"
+PLURALS = {"ServiceEntry": "serviceentries"}
 
 PROBERS = {
     "/app-health/app/livez": {"httpGet": {"path": "/live", "port": HTTP_PORT}, "timeoutSeconds": 2},
@@ -48,6 +50,14 @@ def until(condition: Callable[[], Any], what: str, limit_s: float = 20.0) -> Any
         assert time.monotonic() < deadline, f"not within {limit_s:g} s: {what}"
         time.sleep(0.05)
     return answer
+
+
+def _forget_the_dead() -> None:
+    """Remove namespaces of runs that were killed."""
+    for path in pathlib.Path("/run/netns").glob("lsag-*-*"):
+        if not pathlib.Path("/proc", path.name.split("-")[1]).exists():
+            subprocess.run(["ip", "netns", "del", path.name], capture_output=True)
+            shutil.rmtree(pathlib.Path("/etc/netns", path.name), ignore_errors=True)
 
 
 @dataclass
@@ -134,13 +144,14 @@ class Answer:
 
 
 class Mesh:
-    """All of it. `number` keeps meshes apart: 10.231.<number>.0/24."""
+    """All of it, at 10.231.<number>.0/24, which nobody outside of its namespaces sees. Their names hold our process's
+    id, so that runs do not meet."""
 
     def __init__(self, number: int, proxy: str, folder: pathlib.Path) -> None:
         self.proxy = proxy
         self.folder = folder
         self.subnet = f"10.231.{number}"
-        self._prefix = f"lsag-{number}"
+        self._prefix = f"lsag-{os.getpid()}-{number}"
         self.net = Pod("net", f"{self.subnet}.1", f"{self._prefix}-net", interception=None)
         self.pods: dict[str, Pod] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -150,17 +161,23 @@ class Mesh:
     # ---- building
 
     def start(self) -> None:
-        """The network, the outside and the control plane with the services of the given pods."""
+        """The network and the outside."""
+        _forget_the_dead()
         self._namespace(self.net.namespace)
         self._ip("-n", self.net.namespace, "link", "add", "name", "bridge0", "type", "bridge")
         self._ip("-n", self.net.namespace, "addr", "add", f"{self.net.ip}/24", "dev", "bridge0")
         self._ip("-n", self.net.namespace, "link", "set", "bridge0", "up")
+        self._spawn("resolver", self.net, [PYTHON, str(RESOLVER), self.net.ip, self.net.ip], 0)
         self._spawn("outside", self.net, [PYTHON, str(APP), "outside", self.net.ip, "8000", "8001"], APP_UID)
 
     def add(self, name: str, host: int, labels: dict[str, str], interception: list[str] | None) -> Pod:
         """A pod at `<subnet>.<host>`, with its address and route, and nothing running."""
         pod = Pod(name, f"{self.subnet}.{host}", f"{self._prefix}-{name}", labels, interception)
         self._namespace(pod.namespace)
+        # `ip netns exec` shows this to what it runs as /etc/resolv.conf.
+        resolv_conf = pathlib.Path("/etc/netns", pod.namespace, "resolv.conf")
+        resolv_conf.parent.mkdir(parents=True, exist_ok=True)
+        resolv_conf.write_text(f"nameserver {self.net.ip}\nsearch default.svc.cluster.local\n")
         outer = f"h{host}"
         self._ip("link", "add", "eth0", "netns", pod.namespace, "type", "veth",
                  "peer", "name", outer, "netns", self.net.namespace)  # fmt: skip
@@ -199,7 +216,9 @@ class Mesh:
 
     def intercept(self, pod: Pod, *options: str) -> str:
         """The real command, as root in the pod's namespace; what it said."""
-        done = pod.run(PYTHON, "-m", "sidecar.agent.interception", *(pod.interception or []), *options, uid=0)
+        done = pod.run(
+            PYTHON, "-m", "sidecar.agent.interception", "--redirect-dns", *(pod.interception or []), *options, uid=0
+        )
         assert done.returncode == 0, done.stderr
         return str(done.stdout + done.stderr)
 
@@ -216,7 +235,8 @@ class Mesh:
             f"{pod.name}-proxy",
             pod,
             [PYTHON, "-m", "sidecar", "--workload", pod.name, "--ip", "auto", "--labels", labels, "--discovery",
-             f"{self.net.ip}:15010", "--proxy", self.proxy, "--interception", "REDIRECT", "--state-dir", str(state)],
+             f"{self.net.ip}:15010", "--proxy", self.proxy, "--interception", "REDIRECT", "--dns-capture",
+             "--state-dir", str(state)],
             PROXY_UID,
             environment,
         )  # fmt: skip
@@ -239,6 +259,7 @@ class Mesh:
                 process.wait()
         for namespace in reversed(self._namespaces):
             subprocess.run(["ip", "netns", "del", namespace], capture_output=True)
+            shutil.rmtree(pathlib.Path("/etc/netns", namespace), ignore_errors=True)
 
     # ---- use
 
@@ -272,7 +293,7 @@ class Mesh:
         self._settle()
 
     def _api(self, method: str, kind: str, resource: dict[str, Any]) -> None:
-        url = f"http://{self.net.ip}:8080/apis/{API}/namespaces/default/{kind.lower()}s"
+        url = f"http://{self.net.ip}:8080/apis/{API}/namespaces/default/{PLURALS.get(kind, kind.lower() + 's')}"
         if method == "DELETE":
             url += f"/{resource['metadata']['name']}"
         document = json.dumps({"apiVersion": API, **resource})
@@ -332,7 +353,6 @@ class Mesh:
             )  # fmt: skip
 
     def _namespace(self, name: str) -> None:
-        subprocess.run(["ip", "netns", "del", name], capture_output=True)  # of a run that was killed
         self._ip("netns", "add", name)
         self._namespaces.append(name)
         self._ip("-n", name, "link", "set", "lo", "up")

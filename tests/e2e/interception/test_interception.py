@@ -137,6 +137,34 @@ def test_plain_tcp_by_virtual_address(mesh: Mesh, client: Pod) -> None:
     logged(mesh, client, re.escape(f"outbound|{TCP_PORT}||{REVIEWS}"))
 
 
+@pytest.mark.parametrize("host", ["reviews", "reviews.default", REVIEWS])
+def test_names_of_the_mesh(mesh: Mesh, client: Pod, host: str) -> None:
+    assert client.curl(f"http://{host}:{HTTP_PORT}/by-name/{host}").seen["app"].startswith("reviews-")
+    logged(mesh, client, rf"/by-name/{re.escape(host)} .*" + re.escape(f"outbound|{HTTP_PORT}||{REVIEWS}"))
+    assert client.talk(host, TCP_PORT).startswith("I am reviews")
+
+
+def test_names_of_the_world(mesh: Mesh, client: Pod) -> None:
+    """The agent asks the pod's own resolver, over and over from new ports, and never itself."""
+    for number in range(20):
+        assert client.curl(f"http://n{number}.world.test:8000/").seen["app"] == "outside"
+    assert client.curl("http://nowhere.test:8000/").exit == 6, "a name that nobody knows stays unknown"
+    assert mesh.pods["plain"].curl("http://plain.world.test:8000/").seen["app"] == "outside"
+
+
+def test_a_host_without_an_address_gets_one(mesh: Mesh, client: Pod, applied: Any) -> None:
+    spec = {
+        "hosts": ["database.example"],
+        "ports": [{"number": 8001, "name": "tcp", "protocol": "TCP"}],
+        "location": "MESH_EXTERNAL",
+        "resolution": "STATIC",
+        "endpoints": [{"address": mesh.net.ip}],
+    }
+    applied({"kind": "ServiceEntry", "metadata": {"name": "database", "namespace": "default"}, "spec": spec})
+    until(lambda: client.talk("database.example", 8001).startswith("I am outside"), "the host answers")
+    logged(mesh, client, r"outbound\|8001\|\|database\.example .* 240\.240\.\d+\.\d+:8001")
+
+
 def test_the_app_and_itself(mesh: Mesh, client: Pod) -> None:
     by_localhost = client.curl(f"http://127.0.0.1:{HTTP_PORT}/health").seen
     assert by_localhost["peer"] == "127.0.0.1", "straight to the app, as its own health check must be"
