@@ -37,6 +37,7 @@ JUMPS = {
 #: The source that inbound clusters connect to the app from: how it is told that the proxy has seen this connection.
 _PASSTHROUGH_SOURCE = "127.0.0.6/32"
 _LOOPBACK = "127.0.0.1/32"
+_LOCAL_RESOLVERS = "127.0.0.0/8"
 DNS_PORT = 15053
 
 Ports = tuple[int, ...]
@@ -140,10 +141,12 @@ def _dns_zones(capture: Capture) -> list[str]:
     """Two conntrack zones for questions over UDP: to us (2), and from us to the resolver (1).
 
     In one zone, a question of ours from a port that an app asked from in the last half minute is taken for the app's
-    and sent back to us.
+    and sent back to us. A resolver in the pod (Docker's) answers from another port than 53, which Docker's own rules
+    put right in the zone that everything is in; so our questions to it stay there.
     """
     found = []
     for owner in _owners(capture):
+        found.append(f"{OUTPUT_DNS} -d {_LOCAL_RESOLVERS} -p udp --dport 53 -m owner {owner} -j RETURN")
         found.append(f"{OUTPUT_DNS} -p udp --dport 53 -m owner {owner} -j CT --zone 1")
         found.append(f"{OUTPUT_DNS} -p udp --sport {DNS_PORT} -m owner {owner} -j CT --zone 2")
     found.append(f"{OUTPUT_DNS} -p udp --dport 53 -j CT --zone 2")
