@@ -14,10 +14,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sidecar.agent.iptables_rules import Capture, apply_text, clean_text
+from sidecar.agent.resolv_conf import ResolvConf, read_resolv_conf
 
 _EXAMPLE = """\
 What goes to 15001: all that users other than 1337 send over TCP, unless it stays in the pod. What goes to 15006: all
@@ -115,6 +116,9 @@ def parse_request(argv: Sequence[str]) -> Request:
 def main(argv: Sequence[str]) -> int:
     """Do what the command line asks; the exit status."""
     request = parse_request(argv)
+    if request.capture.dns:
+        resolvers = resolvers_in_pod(read_resolv_conf())
+        request = replace(request, capture=replace(request.capture, resolvers=resolvers))
     if request.dry_run and not request.clean:
         print(apply_text(request.capture), end="")
         return 0
@@ -132,6 +136,13 @@ def main(argv: Sequence[str]) -> int:
         print(f"interception: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def resolvers_in_pod(configured: ResolvConf) -> tuple[str, ...]:
+    """The resolvers, where the app asks only such as live in its own network namespace, as Docker's does; else none."""
+    addresses = [ipaddress.ip_address(address.partition("%")[0]) for address, _ in configured.nameservers]
+    inside = all(each.version == 4 and each.is_loopback for each in addresses)
+    return tuple(f"{each}/32" for each in addresses) if inside else ()
 
 
 def find_iptables() -> Iptables:

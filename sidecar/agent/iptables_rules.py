@@ -63,6 +63,9 @@ class Capture:
     excluded_outbound_ports: Ports = ()
     excluded_interfaces: tuple[str, ...] = ()
     dns: bool = False
+    #: Of DNS, only questions to these resolvers; empty: questions to any. A resolver that lives in the pod's own
+    #: network (Docker's 127.0.0.11) asks others from there, as root, and must not be sent back to us.
+    resolvers: Ranges = ()
 
 
 def rules(capture: Capture) -> dict[str, list[str]]:
@@ -76,8 +79,9 @@ def rules(capture: Capture) -> dict[str, list[str]]:
     if not capture.dns:
         return {"nat": nat}
     nat += [
-        f"{OUTPUT_DNS} -p tcp --dport 53 -j REDIRECT --to-ports {DNS_PORT}",
-        f"{OUTPUT_DNS} -p udp --dport 53 -j REDIRECT --to-ports {DNS_PORT}",
+        f"{OUTPUT_DNS} {to}-p {protocol} --dport 53 -j REDIRECT --to-ports {DNS_PORT}"
+        for to in _to_resolvers(capture)
+        for protocol in ("tcp", "udp")
     ]
     return {"raw": _dns_zones(capture), "nat": nat}
 
@@ -149,9 +153,13 @@ def _dns_zones(capture: Capture) -> list[str]:
         found.append(f"{OUTPUT_DNS} -d {_LOCAL_RESOLVERS} -p udp --dport 53 -m owner {owner} -j RETURN")
         found.append(f"{OUTPUT_DNS} -p udp --dport 53 -m owner {owner} -j CT --zone 1")
         found.append(f"{OUTPUT_DNS} -p udp --sport {DNS_PORT} -m owner {owner} -j CT --zone 2")
-    found.append(f"{OUTPUT_DNS} -p udp --dport 53 -j CT --zone 2")
+    found += [f"{OUTPUT_DNS} {to}-p udp --dport 53 -j CT --zone 2" for to in _to_resolvers(capture)]
     found.append(f"{INBOUND} -p udp --sport 53 -j CT --zone 1")
     return found
+
+
+def _to_resolvers(capture: Capture) -> list[str]:
+    return [f"-d {resolver} " for resolver in capture.resolvers] or [""]
 
 
 def apply_text(capture: Capture, saved: str = "") -> str:

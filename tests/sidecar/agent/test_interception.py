@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from sidecar.agent.interception import find_iptables, main, parse_request
+from sidecar.agent.interception import find_iptables, main, parse_request, resolvers_in_pod
 from sidecar.agent.iptables_rules import Capture, apply_text
+from sidecar.agent.resolv_conf import ResolvConf
 
 REPO = pathlib.Path(__file__).parents[3]
 NAMESPACE = f"lsag-unit-{os.getpid()}"
@@ -66,7 +67,23 @@ def test_what_is_wrong_is_named(wrong: list[str], complaint: str, capsys: pytest
     assert complaint in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("nameservers", "expected"),
+    [
+        (["127.0.0.11"], ("127.0.0.11/32",)),
+        (["10.0.0.10"], ()),
+        (["127.0.0.11", "10.0.0.10"], ()),
+        (["fe80::1%eth0"], ()),
+    ],
+)
+def test_a_resolver_in_the_pod_is_told_apart(nameservers: list[str], expected: tuple[str, ...]) -> None:
+    """What Docker's own resolver asks of others leaves the pod by port 53 too, and must not come back to us."""
+    assert resolvers_in_pod(ResolvConf(tuple((each, 53) for each in nameservers))) == expected
+
+
 def test_a_dry_run_prints_and_does_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    elsewhere = ResolvConf((("10.0.0.10", 53),))
+    monkeypatch.setattr("sidecar.agent.interception.read_resolv_conf", lambda: elsewhere)
     monkeypatch.setattr("sidecar.agent.interception._run", lambda *_: pytest.fail("something was run"))
     assert main(["--dry-run", "--redirect-dns"]) == 0
     assert capsys.readouterr().out == apply_text(Capture(dns=True))

@@ -13,6 +13,7 @@ GOLDENS = pathlib.Path(__file__).parents[2] / "testdata" / "sidecar" / "iptables
 CASES = {
     "default": Capture(),
     "dns": Capture(dns=True),
+    "dns-docker": Capture(dns=True, resolvers=("127.0.0.11/32",)),
     "everything": Capture(
         outbound_port=15101,
         inbound_port=15106,
