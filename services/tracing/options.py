@@ -18,7 +18,7 @@ _EXAMPLE = """example:
 """
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
-MIN_SIZE = 4 << 20
+MIN_SIZE = 64 << 20  # so that the largest body that is taken always fits
 _SIZE = re.compile(r"(\d{1,12})(?:([KMG])(i?)B?|B)?", re.IGNORECASE | re.ASCII)
 _SCALE = {"": 0, "K": 10, "M": 20, "G": 30}
 

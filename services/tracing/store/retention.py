@@ -8,7 +8,7 @@ import sqlite3
 FULL_PART = 0.92
 #: Spans of a trace that goes out go with it where they arrived this soon after it, so that no half trace stays.
 TRACE_TAIL_US = 60_000_000
-_STEP = 2_000
+_STEP = 200
 
 
 class Retention:

@@ -48,7 +48,7 @@ def open_writer(path: Path, max_bytes: int, power_safe: bool) -> sqlite3.Connect
         db.execute(f"PRAGMA synchronous={'FULL' if power_safe else 'NORMAL'}")
         db.execute(f"PRAGMA cache_size=-{min(32 << 20, max_bytes // 4) >> 10}")
         wal_bytes = wal_allowance(max_bytes)
-        db.execute(f"PRAGMA wal_autocheckpoint={max(16, wal_bytes // 2 // PAGE_BYTES)}")
+        db.execute(f"PRAGMA wal_autocheckpoint={max(16, wal_bytes // 4 // PAGE_BYTES)}")
         db.execute(f"PRAGMA journal_size_limit={wal_bytes}")
         db.execute(f"PRAGMA max_page_count={(max_bytes - wal_bytes) // PAGE_BYTES}")
     except (sqlite3.Error, OSError) as error:
@@ -65,8 +65,9 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def wal_allowance(max_bytes: int) -> int:
-    """How much of the bound the write-ahead log may take."""
-    return min(16 << 20, max_bytes // 4)
+    """How much of the bound the write-ahead log may take: a quarter of it between checkpoints, the rest for the
+    pages that one transaction touches."""
+    return min(64 << 20, max_bytes // 4)
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:

@@ -22,14 +22,14 @@ from services.tracing.decode.batch import Batch
 from services.tracing.metrics import TracingMetrics
 from services.tracing.store.names import Names
 from services.tracing.store.retention import Retention
-from services.tracing.store.schema import open_writer
+from services.tracing.store.schema import StoreUnusable, open_writer
 
 log = logging.getLogger("tracing")
 
 RETRY_S = 1.0
 HOUSEKEEPING_S = 1.0
-COMMIT_SPANS = 5_000  # a transaction takes no further batch when it has so many
-EXPIRE_SPANS = 20_000  # deleted by age at one go, so that a commit never waits long
+COMMIT_SPANS = 2_000  # a transaction takes no further batch when it has so many
+EXPIRE_SPANS = 5_000  # deleted by age in one transaction, so that no commit waits long, and the log stays short
 
 _INSERT = "INSERT INTO span VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 
@@ -68,7 +68,7 @@ class Writer:
         self._db = open_writer(path, limits.max_bytes, limits.power_safe)
         self._names = Names(self._db)
         self._retention = Retention(self._db, limits.keep_us)
-        self._last_id = int(self._db.execute("SELECT coalesce(max(id), 0) FROM span").fetchone()[0])
+        self._last_id = 0
         self._changed = threading.Condition()
         self._queue: deque[_Waiting] = deque()
         self._queued_bytes = 0
@@ -76,7 +76,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         #: Why nothing can be stored now; empty where it can.
         self.failure = ""
-        self._shrink()
+        try:
+            self._last_id = int(self._db.execute("SELECT coalesce(max(id), 0) FROM span").fetchone()[0])
+            self._shrink()
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"{path}: {error}; choose another with --data, or move this one away") from error
 
     def start(self) -> None:
         """Begin to commit."""
@@ -181,7 +185,7 @@ class Writer:
 
     def _insert(self, batches: list[Batch]) -> None:
         names = self._names
-        at = max(self._last_id + 1, int(self._clock() * 1e6))
+        at = max(self._last_id + 1, self._now_us())
         rows = []
         for batch in batches:
             for group in batch.groups:
@@ -196,7 +200,8 @@ class Writer:
                     at += 1
         self._db.executemany(_INSERT, rows)
         names.touch()
-        self._made_room(self._retention.make_room(len(rows)))
+        gone = self._retention.expire(self._now_us(), 2 * len(rows)) + self._retention.make_room(len(rows))
+        self._made_room(gone)
         self._last_id = at - 1
 
     def _at_bound(self) -> bool:
@@ -211,8 +216,11 @@ class Writer:
     def _housekeeping(self) -> None:
         # Writes in any case: so a store that failed is found well again without a batch as a probe.
         self._db.execute("UPDATE service SET last=last WHERE id=(SELECT id FROM service LIMIT 1)")
-        self._made_room(self._retention.expire(int(self._clock() * 1e6), EXPIRE_SPANS))
+        self._made_room(self._retention.expire(self._now_us(), EXPIRE_SPANS))
         self._metrics.sizes(self._retention.used_bytes(), self._retention.oldest())
+
+    def _now_us(self) -> int:
+        return int(self._clock() * 1e6)
 
     def _made_room(self, deleted: int) -> None:
         if deleted:
