@@ -106,7 +106,7 @@ def ports_of(workload: Workload) -> list[int]:
 
 
 def labels_of(program: Program, project: str, service_account: str) -> dict[str, str]:
-    """What the control plane reads; compose's own labels make `down` take it along, and `up` leave it alone.
+    """What the control plane reads; compose's own labels make `lugsail down` take it along.
 
     No role: that is for what is injected already.
     """
@@ -124,7 +124,7 @@ def labels_of(program: Program, project: str, service_account: str) -> dict[str,
         discovery.PROJECT_LABEL: project,
         discovery.SERVICE_LABEL: program.name,
         discovery.NUMBER_LABEL: "1",
-        "com.docker.compose.oneoff": "True",
+        "com.docker.compose.oneoff": "False",  # of a one-off container nothing is an endpoint
     }
 
 

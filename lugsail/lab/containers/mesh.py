@@ -77,7 +77,7 @@ class ContainerMesh(RunningMesh):
             "project": self.project,
             "gateway": _url(gateway.head.published[8080]) if gateway else "",
             "control_plane": url,
-            "controlplane": _part(view.control_plane, inspected, memory),
+            "controlplane": _part(view.control_plane, sync is not None, inspected, memory),
             "workloads": [
                 _row(each, sync_of(sync, each.name, each.namespace), inspected, memory) for each in view.workloads
             ],
@@ -263,17 +263,19 @@ def _row(
     workload: Workload, sync: str, inspected: dict[str, dict[str, Any]], memory: dict[str, dict[str, int] | None]
 ) -> dict[str, Any]:
     app, proxy = workload.app, workload.proxy
+    states = {part.id: _state(part, part is proxy and sync == "SYNCED") for part in workload.parts}
+    state = next((each for each in states.values() if each != "ready"), "ready")
     infos = [inspected[part.id] for part in workload.parts]
     return {
         "workload": workload.name,
         "namespace": workload.namespace,
         "ip": workload.ip,
         "proxy": workload.proxy_kind,
-        "ready": workload.state == "ready",
-        "state": workload.state,
-        "pod_state": workload.head.shown_state,
-        "app_state": app.shown_state if app else "",
-        "proxy_state": proxy.shown_state if proxy else "",
+        "ready": state == "ready",
+        "state": state,
+        "pod_state": states[workload.head.id],
+        "app_state": states[app.id] if app else "",
+        "proxy_state": states[proxy.id] if proxy else "",
         "pod_container": workload.head.name,
         "app_container": app.name if app else None,
         "proxy_container": proxy.name if proxy else None,
@@ -287,13 +289,21 @@ def _row(
     }
 
 
+def _state(container: Container, answers: bool) -> str:
+    """Docker asks every few seconds; who answers already is not `starting` until then."""
+    return "ready" if answers and container.shown_state == "starting" else container.shown_state
+
+
 def _part(
-    container: Container | None, inspected: dict[str, dict[str, Any]], memory: dict[str, dict[str, int] | None]
+    container: Container | None,
+    answers: bool,
+    inspected: dict[str, dict[str, Any]],
+    memory: dict[str, dict[str, int] | None],
 ) -> dict[str, Any]:
     if container is None:
         return {"state": "stopped", "container": "", "ip": "", "pid": None, "restarts": 0, "memory": None}
     return {
-        "state": container.shown_state,
+        "state": _state(container, answers),
         "container": container.name,
         "ip": container.addresses[0] if container.addresses else "",
         "pid": _pid(container, inspected),
