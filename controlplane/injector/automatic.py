@@ -81,8 +81,11 @@ class AutomaticInjector:
                 await self._serve(engine)
             except (DockerException, OSError) as error:
                 log.warning("Docker does not answer (%s); trying again", _brief(error))
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, RECONNECT_S[1])
+            except Exception:
+                # The mesh goes on without new sidecars; what came in unforeseen form is looked at again.
+                log.exception("injection")
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, RECONNECT_S[1])
 
     async def _serve(self, engine: Engine) -> None:
         """One connection's life. Raises DockerException or OSError when it is over."""
