@@ -168,7 +168,8 @@ def envoy(request, plane: Plane, tmp_path: Path) -> Iterator[Envoy]:
 
 def is_synced(plane: Plane) -> bool:
     rows = plane.get("/debug/syncz")
-    return len(rows) == 1 and all(value == "SYNCED" for name, value in rows[0].items() if name.endswith("_status"))
+    kinds = ("cluster_status", "endpoint_status", "listener_status", "route_status")
+    return len(rows) == 1 and all(rows[0][kind] == "SYNCED" for kind in kinds)
 
 
 def test_envoy_takes_the_mesh_follows_it_and_survives_a_restart(plane: Plane, envoy: Envoy):

@@ -11,6 +11,7 @@ from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpPro
 from sidecar.compiler.clusters import compile_cluster
 from sidecar.compiler.endpoints import compile_endpoints
 from sidecar.compiler.listeners import compile_listener
+from sidecar.compiler.names import compile_names
 from sidecar.compiler.routes import compile_route_configuration
 from sidecar.config.protos import unpack
 from sidecar.config.rejected import At, Rejected
@@ -22,6 +23,7 @@ _COMPILE: dict[str, Callable[[Any], object]] = {
     "RouteConfiguration": lambda message: RouteTable(compile_route_configuration(message)),
     "Cluster": compile_cluster,
     "ClusterLoadAssignment": compile_endpoints,
+    "NameTable": lambda message: compile_names(message, "default.svc.cluster.local"),
 }
 
 #: Golden → what the refusal says. Users may ask for these by name; the stock Envoy honours them.
