@@ -61,6 +61,7 @@ class DockerSource:
         self._dirty: set[str] = set()
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._engine: Engine | None = None
+        self._unread: dict[str, str] = {}  # container → why it cannot be looked at
         self._broken: EngineError | None = None
         self._heard_since_ns = 0
         # What was said.
@@ -97,6 +98,7 @@ class DockerSource:
         """Catch up, then follow the events. Ends by EngineError."""
         self._broken = None
         self._dirty.clear()
+        self._unread.clear()
         engine = await Engine.connect(self.host)
         try:
             now = time.time()
@@ -128,7 +130,7 @@ class DockerSource:
     # Looking
 
     async def _turn(self, engine: Engine, timeout_s: float = RESYNC_S) -> None:
-        """Look at what is dirty, wait for anything new. Raises the EngineError of whoever met one."""
+        """Look at what is dirty, wait for anything new. Raises EngineError once the stream of events has ended."""
         for container in self._dirty - self._looking.keys():
             self._dirty.discard(container)
             self._looking[container] = asyncio.create_task(self._look(engine, container))
@@ -142,16 +144,26 @@ class DockerSource:
             raise self._broken
 
     async def _look(self, engine: Engine, container: str) -> None:
-        """At one container. An answer that an event has overtaken meanwhile is not believed."""
+        """At one container. An answer that an event has overtaken meanwhile is not believed.
+
+        A container that the Engine cannot describe (its lock may be held for good) is asked for again later: it keeps
+        neither the others waiting, nor its own last state from holding.
+        """
         try:
             data = await engine.inspect(container)
+            self._unread.pop(container, None)
             if container not in self._dirty:
                 self._take(container, data)
         except EngineError as error:
-            self._broken = error
+            self._unread[container] = str(error)
+            asyncio.get_running_loop().call_later(self._retry_s, self._mark, container)
         finally:
             del self._looking[container]
             self._wake.set()
+
+    def _mark(self, container: str) -> None:
+        self._dirty.add(container)
+        self._wake.set()
 
     def _take(self, container: str, data: Mapping[str, Any] | None) -> None:
         found = _parsed(data) if data is not None else None
@@ -179,10 +191,11 @@ class DockerSource:
             if own is not None:
                 break
         owner = _parsed(await engine.inspect(own.owner)) if own is not None and own.owner else own
-        if own is not None and self._own is None:
+        is_first, self._own, self._network_owner = self._own is None, own, owner
+        if is_first:
+            here = f"this is container {own.name}" if own is not None else "this is no container of it"
             scope = f"compose project {self.project}" if self.project else "all projects"
-            log.info("%s: this is container %s; containers of %s count", self.name, own.name, scope)
-        self._own, self._network_owner = own, owner
+            log.info("%s: %s; containers of %s count", self.name, here, scope)
 
     def _counts(self, container: Container) -> bool:
         return not self.project or container.project == self.project
@@ -200,8 +213,7 @@ class DockerSource:
         moment = event.get("timeNano", 0)
         if known is not None and moment >= self._heard_since_ns:
             self._containers[container] = after_event(known, str(event.get("Action", "")), moment)
-        self._dirty.add(container)
-        self._wake.set()
+        self._mark(container)
 
     def _may_concern(self, container: str, attributes: Mapping[str, str], is_network: bool) -> bool:
         """Whether a container that is not known can be one that counts: a container's event carries its labels."""
@@ -250,10 +262,15 @@ class DockerSource:
         self._known = resources
         if changes or even_nothing:
             sink.apply(changes)
-        warnings = plan.warnings + problems
+        unread = [f"container {self._name_of(c)}: {why}; what was known of it holds" for c, why in self._unread.items()]
+        warnings = (*plan.warnings, *problems, *unread)
         if warnings != self._warnings:
             self._warnings = warnings
             sink.warned(warnings)
+
+    def _name_of(self, container: str) -> str:
+        known = self._containers.get(container)
+        return known.name if known is not None else container[:12]
 
     def _fail(self, sink: Sink, error: str) -> None:
         if error != self._error:

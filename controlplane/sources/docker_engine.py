@@ -133,6 +133,9 @@ def _follow(
 
 
 def _engine_error(host: str, error: BaseException) -> EngineError:
+    answer = getattr(error, "explanation", None)  # an APIError's: the Engine's own words
+    if answer:
+        return EngineError(f"Docker Engine {host}: {answer}")
     reason = _reason(error)
     hint = "is it running, and is this its socket (--docker-host)?"
     if isinstance(reason, PermissionError):
