@@ -26,6 +26,7 @@ _HOST_NAME = re.compile(
 )
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+_DNS_CLUSTER = "type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster"
 _HTTP_OPTIONS = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 # What of a statistic's name becomes a label. Names of clusters hold dots, which Envoy's own rules do not expect: the
@@ -146,9 +147,16 @@ def _xds_cluster(discovery: str, own_network: bool) -> dict[str, Any]:
     http2: dict[str, Any] = {}
     if not _is_ip(host):
         # A control plane that comes back elsewhere is found by its name.
-        cluster |= {"type": "STRICT_DNS", "dns_lookup_family": "V4_ONLY", "dns_refresh_rate": "2s",
-                    "respect_dns_ttl": False, "dns_failure_refresh_rate":
-                    {"base_interval": "0.2s", "max_interval": "2s"}}  # fmt: skip
+        del cluster["type"]
+        cluster["cluster_type"] = {
+            "name": "envoy.cluster.dns",
+            "typed_config": {
+                "@type": _DNS_CLUSTER,
+                "dns_lookup_family": "V4_ONLY",
+                "dns_refresh_rate": "2s",
+                "dns_failure_refresh_rate": {"base_interval": "0.2s", "max_interval": "2s"},
+            },
+        }
     if own_network:
         # A stream from an address that the pod no longer has ends nowhere, and nothing says so.
         ping_s, timeout_s = POD_KEEPALIVE_S

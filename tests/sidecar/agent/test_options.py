@@ -35,6 +35,21 @@ def test_everything_said(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["bootstrap.json"]
 
 
+def test_a_pod_with_a_network_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sidecar.agent.options.pod_address", lambda: "172.18.0.7")
+    found = ["--workload", "x", "--ip", "auto", "--discovery", "control-plane:15010", "--state-dir", str(tmp_path)]
+    for extra in ([], ["--interception", "REDIRECT", "--dns-capture"]):
+        options = parse_options([*found, *extra])
+        assert (options.identity.ip, options.discovery) == ("172.18.0.7", "control-plane:15010")
+        assert (options.admin_address, options.pages_address) == ("127.0.0.1", "0.0.0.0")  # noqa: S104
+        assert options.own_network
+        assert options.identity.dns_capture == bool(extra)
+    given = parse_options([*BASE, "--interception", "REDIRECT", "--state-dir", str(tmp_path)])
+    assert given.own_network and given.admin_address == "127.0.0.1"
+    shared = parse_options([*BASE, "--state-dir", str(tmp_path)])
+    assert not shared.own_network and shared.pages_address == "127.20.3.1"
+
+
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
@@ -42,6 +57,8 @@ def test_everything_said(tmp_path: Path) -> None:
         (["--discovery", "127.0.0.1"], "is not an address and port"),
         (["--labels", "app"], "'app' is not a label such as app=reviews"),
         (["--concurrency", "0"], "'0' is not a number from 1 to 64"),
+        (["--discovery", "a b:15010"], "'a b' is neither an IP address nor a host name"),
+        (["--dns-capture"], "--dns-capture needs a network of the pod's own: --interception REDIRECT or --ip auto"),
         (["--proxy", "nginx"], "invalid choice: 'nginx'"),
     ],
 )
