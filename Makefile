@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit e2e lint types bench goldens docs clean
+.PHONY: help install demo test unit e2e lint types bench goldens images docs clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench: $(STAMP) ## CPU per request beside Envoy, push time, memory, start-up
 
 goldens: $(STAMP) ## write the translation goldens anew
 	$(BIN)/python -m tests.controlplane.translate.regenerate
+
+images: ## the container images, all of them; says what each adds on disk
+	@scripts/images
 
 docs: $(STAMP) ## write the generated reference pages anew
 	$(BIN)/python -m lugsail.api.fields > docs/reference/istio-fields.md
