@@ -30,6 +30,7 @@ class Intake:
             raise Refused(f"{CONCURRENT} requests are under way")
         self._under_way += 1
         try:
+            self._writer.admit(len(body))
             batch = decode(body)
             self._metrics.received(protocol, batch.spans + batch.rejected, batch.rejected, len(body))
             if batch.spans:

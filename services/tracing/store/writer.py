@@ -95,15 +95,19 @@ class Writer:
             self._thread.join()
         self._db.close()
 
+    def admit(self, size_bytes: int) -> None:
+        """That a batch of this size would be taken now: asked before it is decoded. Raises Refused."""
+        if self._stopping:
+            raise Refused("the service is stopping")
+        if self.failure:
+            raise Refused(self.failure)
+        if self._queue and self._queued_bytes + size_bytes > self._limits.queue_bytes:
+            raise Refused(f"the queue is full ({self._queued_bytes} bytes wait to be stored)")
+
     def submit(self, batch: Batch) -> asyncio.Future[None]:
         """Queue a batch; the future is done when it is committed. Raises Refused, as the future may."""
         with self._changed:
-            if self._stopping:
-                raise Refused("the service is stopping")
-            if self.failure:
-                raise Refused(self.failure)
-            if self._queue and self._queued_bytes + batch.size_bytes > self._limits.queue_bytes:
-                raise Refused(f"the queue is full ({self._queued_bytes} bytes wait to be stored)")
+            self.admit(batch.size_bytes)
             loop = asyncio.get_running_loop()
             waiting = _Waiting(batch, loop, loop.create_future())
             self._queue.append(waiting)
