@@ -45,6 +45,7 @@ COMMANDS = {
     "render": Command("render_command", "render", "The xDS of files, offline."),
     "inject": Command("inject", "inject", "The mesh around a compose file."),
     "kube-inject": Command("kube_inject", "kube_inject", "Sidecars for Kubernetes workloads."),
+    "check-inject": Command("check_inject", "check_inject", "Who has a sidecar, who not, and why."),
     "exec": Command("exec", "exec_", "Run a command as a workload.", passes_through=True),
     "run": Command("run", "run", "A program of yours joins the mesh.", passes_through=True),
     "load": Command("load", "load", "Load on Bookinfo, with assertions."),
