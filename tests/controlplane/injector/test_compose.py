@@ -256,7 +256,8 @@ def test_the_text_is_the_document_with_comments():
 
 
 def test_comments_are_those_right_above_a_service():
-    text = "# head\nservices:\n  # one\n  # two\n  a:\n    image: x\n    # inner\n  b: {}\n\n  # lost\n\n  c: {}\nvolumes:\n  # no\n  d:\n"
+    text = "# head\nservices:\n  # one\n  # two\n  a:\n    image: x\n    # inner\n  b: {}\n\n  # lost\n\n  c: {}\n"
+    text += "volumes:\n  # no\n  d:\n"
     assert comments_of(text) == {"a": ["# one", "# two"]}
 
 
@@ -295,7 +296,7 @@ def test_a_label_that_cannot_be_used_is_named():
 
 
 def test_a_service_that_is_not_there_gets_no_proxy():
-    with pytest.raises(BadCompose, match="--proxy-for b: app.yaml has no such service; it has a"):
+    with pytest.raises(BadCompose, match=r"--proxy-for b: app\.yaml has no such service; it has a"):
         one("command: x", proxy_for={"b": "envoy"})
 
 
