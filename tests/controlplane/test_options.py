@@ -30,3 +30,18 @@ def test_ports_are_ports(port, capsys):
     with pytest.raises(SystemExit):
         parse_options(["--xds-port", port])
     assert "is not a port" in capsys.readouterr().err or port == "-1"
+
+
+def test_docker_stands_beside_the_registry_or_alone(monkeypatch):
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    assert not parse_options([]).docker
+    options = parse_options(["--docker"])
+    assert options.docker and options.registry is None and options.docker_host == "unix:///var/run/docker.sock"
+    both = parse_options(["--docker", "--registry", "r", "--docker-project", "p", "--docker-host", "tcp://h:1"])
+    assert (both.registry, both.docker_project, both.docker_host) == (Path("r"), "p", "tcp://h:1")
+
+
+@pytest.mark.parametrize("arguments", [["--user", "0"], ["--user", "me"], ["--docker-all", "--docker-project", "p"]])
+def test_what_makes_no_sense_is_refused(arguments):
+    with pytest.raises(SystemExit):
+        parse_options(["--docker", *arguments])
