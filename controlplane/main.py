@@ -21,6 +21,7 @@ from controlplane.apiserver.watch import WatchLog
 from controlplane.debug.metrics import ControlPlaneMetrics
 from controlplane.debug.routes import DebugPages
 from controlplane.listening import CannotListen, check_free, serve_http
+from controlplane.mesh_config_file import BadMeshConfig, MeshConfigFile
 from controlplane.model.mesh_snapshot import build_snapshot
 from controlplane.options import Options, parse_options
 from controlplane.privileges import CannotDrop, drop_root
@@ -51,7 +52,7 @@ _EVENT_NAMES = {EventType.ADDED: "add", EventType.MODIFIED: "update", EventType.
 class ControlPlane:
     """All parts of one control plane. Building it opens the store and nothing else.
 
-    Raises StoreUnusable, BadSeed, StoreError.
+    Raises StoreUnusable, BadSeed, StoreError, BadMeshConfig.
     """
 
     def __init__(self, options: Options) -> None:
@@ -61,7 +62,8 @@ class ControlPlane:
         self.board = StatusBoard(clock, time.time)
         self.serving = asyncio.Event()
 
-        # What people apply, and what runs.
+        # What people say of the whole mesh, what they apply, and what runs.
+        self.mesh_config = MeshConfigFile(options.mesh_config) if options.mesh_config else None
         self.store = Store(options.store)
         if options.seed:
             seed_store(self.store, options.seed)
@@ -70,7 +72,7 @@ class ControlPlane:
         self.registry = Registry([source for source in sources if source], self._registry_changed)
         # Both, as one immutable mesh; rebuilt by the queue, at once or after a back-off.
         self.keeper = SnapshotKeeper(
-            self.store.resources, self.registry.resources, _build, affected_types, self.board, metrics, clock
+            self.store.resources, self.registry.resources, self._build, affected_types, self.board, metrics, clock
         )
         self.queue = PushQueue(self._rebuild_and_push, clock, work_s=lambda: metrics.work_s)
         # To each proxy, what differs of its share.
@@ -101,17 +103,22 @@ class ControlPlane:
             ),
         )
         runners = [await serve_http(_app(routes), o.address, port) for routes, port in apps]
-        sources = asyncio.create_task(self.registry.run())
-        serving = asyncio.create_task(self._serve_xds())
-        stopped = asyncio.create_task(stop.wait())
+        parts = [self.registry.run(), self._serve_xds(), stop.wait()]
+        if self.mesh_config is not None:
+            parts.append(self.mesh_config.watch(self._mesh_config_changed))
+        if o.inject:
+            from controlplane.injector.start import make_injector
+
+            parts.append(make_injector(o).run())
+        tasks = [asyncio.ensure_future(part) for part in parts]
         try:
-            done, _ = await asyncio.wait((sources, serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in (sources, serving, stopped):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(sources, serving, stopped, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self.ads.stop()
             for runner in runners:
                 await runner.cleanup()
@@ -143,6 +150,9 @@ class ControlPlane:
     def _registry_changed(self, _kinds: frozenset[str]) -> None:
         self._offer(self.store.bump(), "registry")
 
+    def _mesh_config_changed(self) -> None:
+        self._offer(self.store.bump(), "mesh config")
+
     def _offer(self, revision: int, trigger: str) -> None:
         self.board.written(revision)
         self.queue.offer(Change(revision, time.monotonic(), {trigger: 1}))
@@ -163,12 +173,12 @@ class ControlPlane:
         assert self.keeper.current is not None  # the xDS port opens after the first snapshot
         return self.keeper.current
 
+    def _build(self, resources: Iterable[Any], registry: Iterable[Any], previous: Any) -> Any:
+        mesh = self.mesh_config.current if self.mesh_config is not None else None
+        return build_snapshot(resources, registry, mesh, previous)
+
     def _count_services(self) -> float:
         return len(self.keeper.current.snapshot.services) if self.keeper.current else 0
-
-
-def _build(resources: Iterable[Any], registry: Iterable[Any], previous: Any) -> Any:
-    return build_snapshot(resources, registry, previous=previous)
 
 
 def _app(routes: Sequence[web.RouteDef]) -> web.Application:
@@ -205,7 +215,7 @@ async def _run(options: Options) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         await ControlPlane(options).run(stop)
-    except (StoreUnusable, StoreError, BadSeed, CannotListen, PortTaken) as error:
+    except (StoreUnusable, StoreError, BadSeed, BadMeshConfig, CannotListen, PortTaken) as error:
         log.error("cannot start: %s", error)
         return 1
     log.info("stopped")

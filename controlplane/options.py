@@ -30,9 +30,12 @@ class Options:
     docker_host: str
     docker_project: str  # "" for the own container's
     docker_all: bool
+    inject: bool
+    inject_discovery: str  # host:port of the xDS port as containers see it; "": found out
     user: int | None
     store: Path
     seed: Path | None
+    mesh_config: Path | None
     address: str
     http_port: int
     xds_port: int
@@ -64,6 +67,7 @@ def parse_options(argv: Sequence[str]) -> Options:
     parser.add_argument(
         "--seed", type=Path, metavar="FILE", help="resources that a store begins with which never held any"
     )
+    parser.add_argument("--mesh-config", type=Path, metavar="FILE", help="Istio's MeshConfig as YAML; watched")
     parser.add_argument("--user", type=_uid, metavar="UID", help="started as root: become this user at once, for good")
     parser.add_argument("--address", default=address, metavar="IP", help="listen here (default: %(default)s)")
     for name, default, what in (
@@ -78,6 +82,8 @@ def parse_options(argv: Sequence[str]) -> Options:
     given = vars(parser.parse_args(argv))
     if given["registry"] is None and not given["docker"]:
         given["registry"] = home / "registry.yaml"
+    if given["inject"] and not given["docker"]:
+        parser.error("--inject needs --docker: it gives sidecars to containers")
     return Options(**given)
 
 
@@ -97,12 +103,30 @@ def _add_docker(parser: argparse.ArgumentParser) -> None:
         help="containers of this compose project (default: the one of this container; outside of one: all)",
     )
     which.add_argument("--docker-all", action="store_true", help="containers of all projects")
+    parser.add_argument("--inject", action="store_true", help="with --docker: give a sidecar to containers that ask")
+    parser.add_argument(
+        "--inject-discovery",
+        type=_host_port,
+        default="",
+        metavar="HOST:PORT",
+        help="where these sidecars find the xDS port (default: this container by name, or --address)",
+    )
 
 
 def _uid(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 2**31:
         raise argparse.ArgumentTypeError(f"{text!r} is not the number of a user other than root")
     return int(text)
+
+
+def _host_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not text:
+        return ""  # argparse reads defaults too
+    if not host:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, as in control-plane:15010")
+    _port(port)
+    return text
 
 
 def _port(text: str) -> int:

@@ -11,7 +11,7 @@ from google.protobuf.json_format import MessageToDict
 from controlplane.model.mesh_snapshot import MeshSnapshot
 from controlplane.sources.aggregate import Registry
 from controlplane.xds.connection import Connection
-from controlplane.xds.status import ProxyStatus, StatusBoard
+from controlplane.xds.status import NOT_SENT, ProxyStatus, StatusBoard
 from controlplane.xds.translation import Translates
 from controlplane.xds.type_urls import CDS, EDS, LDS, NDS, PUSH_ORDER, RDS, short_name
 
@@ -32,6 +32,7 @@ def syncz(board: StatusBoard) -> list[Json]:
 def _sync_row(status: ProxyStatus, names: ProxyStatus | None) -> Json:
     """`names`: the agent's own stream for the name table, when the proxy does not ask for it itself."""
     summaries = status.summaries()
+    name_status = (names.summaries() if names is not None else summaries)[NDS]
     return {
         "proxy": status.proxy_id,
         "type": status.kind,
@@ -41,7 +42,7 @@ def _sync_row(status: ProxyStatus, names: ProxyStatus | None) -> Json:
         "listener_status": summaries[LDS],
         "route_status": summaries[RDS],
         "endpoint_status": summaries[EDS],
-        "name_status": (names.summaries() if names is not None else summaries)[NDS],
+        **({"name_status": name_status} if name_status != NOT_SENT else {}),  # most proxies never ask for names
         "revision": status.latest_revision,
         "errors": {**status.errors(), **(names.errors() if names is not None else {})},
     }

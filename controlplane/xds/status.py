@@ -19,6 +19,9 @@ from controlplane.xds.type_urls import CDS, LDS, NDS, PUSH_ORDER, short_name
 KEPT_PUSHES = 128
 KEPT_REVISIONS = 4096
 
+#: The summary of a type that a proxy never asked for.
+NOT_SENT = "NOT SENT"
+
 
 class State(StrEnum):
     ACKED = "ACKED"
@@ -59,7 +62,7 @@ class TypeStatus:
         if self.error is not None:
             return "NACKED"
         if self.sent_at is None:
-            return "NOT SENT"
+            return NOT_SENT
         return "STALE" if self.outstanding or self.translation_error else "SYNCED"
 
 
@@ -238,7 +241,7 @@ class ProxyStatus:
 
     def summaries(self) -> dict[str, str]:
         """Type URL → SYNCED, STALE, NOT SENT or NACKED, for every type that is served."""
-        return {t: self.types[t].summary if t in self.types else "NOT SENT" for t in PUSH_ORDER}
+        return {t: self.types[t].summary if t in self.types else NOT_SENT for t in PUSH_ORDER}
 
 
 class StatusBoard:

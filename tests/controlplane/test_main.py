@@ -268,8 +268,9 @@ class TestWithProxies:
     async def test_every_debug_page_says_something(self, plane, delta):
         async with self.client(plane, delta):
             await self.synced(plane, 1)
+            of_a_proxy = ("config_dump", "ndsz")
             for path in await in_thread(plane.get, "/debug/list"):
-                query = "?proxyID=productpage-v1.default" if path.endswith("config_dump") else ""
+                query = "?proxyID=productpage-v1.default" if path.endswith(of_a_proxy) else ""
                 for port in (plane.http_port, plane.monitoring_port):
                     status, body, _ = await in_thread(plane.request, "GET", path + query, None, port)
                     assert status == 200 and body.strip() not in ("", "{}"), path
