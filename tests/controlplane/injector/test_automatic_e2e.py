@@ -96,7 +96,10 @@ class Mesh:
 
     def containers(self, *labels: str) -> dict[str, Any]:
         wanted = [f"com.docker.compose.project={self.project}", *labels]
-        return {each.name: each for each in self.engine.containers.list(all=True, filters={"label": wanted})}
+        return {
+            each.name: each
+            for each in self.engine.containers.list(all=True, ignore_removed=True, filters={"label": wanted})
+        }
 
     def injected(self) -> dict[str, str]:
         """Name → id of what was injected."""
