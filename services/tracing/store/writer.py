@@ -259,6 +259,7 @@ def _answer(loop: asyncio.AbstractEventLoop, futures: list[asyncio.Future[None]]
                 future.set_result(None)
             else:
                 future.set_exception(Refused(error))
+                future.exception()  # seen: a sender that has gone meanwhile is no case for the log
 
     try:
         loop.call_soon_threadsafe(settle)
