@@ -235,7 +235,7 @@ class Mesh:
             f"{pod.name}-proxy",
             pod,
             [PYTHON, "-m", "sidecar", "--workload", pod.name, "--ip", "auto", "--labels", labels, "--discovery",
-             f"{self.net.ip}:15010", "--proxy", self.proxy, "--interception", "REDIRECT", "--dns-capture",
+             "control-plane.world.test:15010", "--proxy", self.proxy, "--interception", "REDIRECT", "--dns-capture",
              "--state-dir", str(state)],
             PROXY_UID,
             environment,
@@ -301,16 +301,10 @@ class Mesh:
         assert answer.status in (200, 201), answer
 
     def _settle(self) -> None:
-        """Until every sidecar has acknowledged what was last sent."""
-        version = json.loads(self.net.curl(f"http://{self.net.ip}:8080/debug/syncz").body)
-
-        def synced() -> bool:
-            nonlocal version
-            before, version = version, json.loads(self.net.curl(f"http://{self.net.ip}:8080/debug/syncz").body)
-            return before == version and "STALE" not in json.dumps(version)
-
-        time.sleep(0.3)  # a push begins within its first back-off
-        until(synced, "every sidecar has the configuration")
+        """Until every sidecar has acknowledged what was last written."""
+        answer = self.net.curl(f"http://{self.net.ip}:8080/apis/lugsail.io/v1/distribution?timeout=9s")
+        last = json.loads(answer.body.strip().splitlines()[-1])
+        assert last["done"] and not last["nacked"] and not last["pending"], answer.body
 
     def _registry(self) -> list[dict[str, Any]]:
         ports = [
