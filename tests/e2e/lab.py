@@ -186,6 +186,7 @@ class ContainerLab(Lab):
         self.project = project
         self.env["LUGSAIL_PROJECT"] = project
         self._insides: dict[str, Inside] = {}
+        self._containers: dict[tuple[str, str], str] = {}
         self._starting = threading.Lock()
 
     def up(self) -> Any:
@@ -220,6 +221,13 @@ class ContainerLab(Lab):
                 return found
         raise AssertionError(f"no workload {name} in `lugsail status`")
 
+    def container(self, workload: str, part: str) -> str:
+        """The name of its `app`, `proxy` or `pod` container: compose keeps to them."""
+        key = (workload, part)
+        if key not in self._containers:
+            self._containers[key] = str(self.workload(workload)[f"{part}_container"])
+        return self._containers[key]
+
     def pod_addresses(self, workload: str) -> tuple[str, str]:
         """(the pod's own address, the same: it has one)."""
         ip = str(self.workload(workload)["ip"])
@@ -238,12 +246,11 @@ class ContainerLab(Lab):
         with self._starting:
             found = self._insides.get(workload)
             if found is None or not found.is_alive:
-                found = self._insides[workload] = Inside(str(self.workload(workload)["app_container"]))
+                found = self._insides[workload] = Inside(self.container(workload, "app"))
             return found
 
     def admin(self, workload: str, path: str) -> str:
-        proxy = str(self.workload(workload)["proxy_container"])
-        words = ["docker", "exec", proxy, "curl", "-s", f"http://127.0.0.1:15000{path}"]
+        words = ["docker", "exec", self.container(workload, "proxy"), "curl", "-s", f"http://127.0.0.1:15000{path}"]
         return subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout
 
     def proxy_log(self, workload: str) -> str:

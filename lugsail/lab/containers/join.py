@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 DEFAULT_IMAGE = "lugsail/apps"
 FOLDER = "/work"
 STOP_GRACE_S = 5
+SIDECAR_UID = 1337
 POLL_S = 0.1
 USAGE = 64
 
@@ -149,6 +150,7 @@ def _create(client: APIClient, view: View, program: Program, service_account: st
             name=f"{view.project}-run-{program.name}-{os.getpid()}",
             hostname=program.name,
             working_dir=FOLDER,
+            user=_user(),
             environment={
                 "BIND_ADDRESS": "0.0.0.0",  # noqa: S104 - of its own network namespace, not of this machine
                 "PORT": str(_listens_on(program)),
@@ -167,6 +169,13 @@ def _create(client: APIClient, view: View, program: Program, service_account: st
     except DockerException as problem:
         raise engine.failure(problem) from problem
     return str(created["Id"])
+
+
+def _user() -> str | None:
+    """The caller's own, who can read the folder; the image's where that is root, or the sidecar's, whom nothing
+    captures."""
+    uid = os.getuid()
+    return None if uid in (0, SIDECAR_UID) else f"{uid}:{os.getgid()}"
 
 
 def _explained(problem: Exception, program: Program) -> LabError:
