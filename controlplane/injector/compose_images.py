@@ -25,7 +25,7 @@ def with_builds(services: Mapping[str, Document]) -> dict[str, Document]:
         return dict(services)
     built = {str(service.get("image")) for service in services.values() if _ours(service)}
     made = {}
-    for name, service in _plain_first(services).items():
+    for name, service in _builders_first(services).items():
         image = str(service.get("image", ""))
         if image.startswith(IMAGE_PREFIX) and image not in built and "build" not in service:
             built.add(image)
@@ -41,6 +41,6 @@ def _ours(service: Mapping[str, Any]) -> Any:
     return build if isinstance(build, dict) and build.get("dockerfile") == DOCKERFILE and "context" in build else None
 
 
-def _plain_first(services: Mapping[str, Document]) -> dict[str, Document]:
-    """Those that always run before those of a profile: a service that does not run builds nothing."""
-    return dict(sorted(services.items(), key=lambda item: bool(item[1].get("profiles"))))
+def _builders_first(services: Mapping[str, Document]) -> dict[str, Document]:
+    """The control plane, for which others wait, before all; those of a profile, which may not run, after all."""
+    return dict(sorted(services.items(), key=lambda item: (item[0] != "control-plane", bool(item[1].get("profiles")))))

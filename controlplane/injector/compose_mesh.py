@@ -26,7 +26,7 @@ def mesh_services(names: list[str], proxy: str | None) -> dict[str, tuple[Docume
     ingress.append("${LUGSAIL_GATEWAY_TCP_PORT:-31400}:31400")
     return {
         "control-plane": (
-            _control_plane(networks),
+            _control_plane(proxy or PROXY_SWITCH, networks),
             "Serves xDS to every sidecar. It starts as root to join the group of Docker's socket, then is user 1337.",
         ),
         "gateway": (
@@ -43,9 +43,10 @@ def mesh_services(names: list[str], proxy: str | None) -> dict[str, tuple[Docume
     }
 
 
-def _control_plane(networks: Document) -> Document:
+def _control_plane(proxy: str, networks: Document) -> Document:
+    """Out of the sidecars' image: every sidecar waits for this service, so the image is built before all of them."""
     return {
-        "image": f"{IMAGE_PREFIX}planes",
+        "image": f"{IMAGE_PREFIX}{proxy}",
         "command": [
             *("python", "-m", "controlplane", "--address", "0.0.0.0"),  # noqa: S104 - inside the container
             *("--docker", "--user", "1337", "--store", f"{STORE}/store.db", "--seed", SEED),

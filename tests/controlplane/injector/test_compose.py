@@ -214,7 +214,7 @@ def test_each_image_is_built_once():
         f"services: {{p: {{image: y, profiles: [p]}}, a: {{image: lugsail/apps, {build}}}, b: {{image: lugsail/apps}}}}"
     )
     built = {name: service["build"]["target"] for name, service in services(text).items() if "build" in service}
-    assert built == {"a": "apps", "a-pod": "base", "a-init": "planes", "a-proxy": "${LUGSAIL_PROXY:-python}"}
+    assert built == {"a": "apps", "a-pod": "base", "a-init": "planes", "control-plane": "${LUGSAIL_PROXY:-python}"}
     assert not any("build" in service for service in services("services: {a: {image: x}}").values())
 
 
