@@ -17,6 +17,7 @@ WORKLOADS = {
     "tcp-echo": {"tcp-echo-v1", "tcp-echo-v2"},
     "mysql": {"mysqldb-v1", "ratings-v2-mysql"},
     "plain-client": {"plain-client"},
+    "load": {"load"},
 }
 CLIENTS = ("curl", "plain-client")
 
@@ -37,7 +38,7 @@ def test_a_client(name):
     assert "lugsail.io/ports" not in service["labels"]
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - set(CLIENTS)))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - set(CLIENTS) - WORKLOADS["load"]))
 def test_a_workload(name):
     service = SERVICES[name]
     labels = service["labels"]
