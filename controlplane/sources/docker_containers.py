@@ -26,7 +26,7 @@ class Container:
     labels: tuple[tuple[str, str], ...]
     is_running: bool
     is_paused: bool
-    health: str  # "" without a health check, else starting, healthy or unhealthy
+    health: str  # "" when Docker does not know, else starting, healthy or unhealthy
     started_at: str  # RFC 3339; another one after each start
     network_mode: str
     networks: tuple[tuple[str, str, str], ...]  # (name, network id, IPv4 address), by name
@@ -81,7 +81,6 @@ def parse_container(data: Mapping[str, Any]) -> Container:
     """From an inspection. Raises KeyError, TypeError or AttributeError for what is none."""
     state, config = data["State"], data["Config"]
     networks = (data.get("NetworkSettings") or {}).get("Networks") or {}
-    health = (state.get("Health") or {}).get("Status", "")
     return Container(
         id=data["Id"],
         name=str(data.get("Name", "")).removeprefix("/"),
@@ -89,13 +88,24 @@ def parse_container(data: Mapping[str, Any]) -> Container:
         labels=tuple(sorted((str(k), str(v)) for k, v in (config.get("Labels") or {}).items())),
         is_running=state.get("Running") is True and state.get("Restarting") is not True,
         is_paused=state.get("Paused") is True,
-        health="" if health == "none" else str(health),
+        health=_health(state.get("Health") or {}),
         started_at=str(state.get("StartedAt", "")),
         network_mode=str((data.get("HostConfig") or {}).get("NetworkMode", "")),
         networks=tuple(
             sorted((str(n), str(v.get("NetworkID", "")), str(v.get("IPAddress", ""))) for n, v in networks.items() if v)
         ),
     )
+
+
+def _health(health: Mapping[str, Any]) -> str:
+    """Docker's word for it, where it knows one.
+
+    When a container is paused, the Engine stops checking and calls it unhealthy, and goes on to do so until the first
+    check after the pause. Only a check that failed is a reason to believe it.
+    """
+    status = str(health.get("Status", ""))
+    is_checked = health.get("FailingStreak", 1) != 0
+    return "" if status == "none" or (status == "unhealthy" and not is_checked) else status
 
 
 def concerns(summary: Mapping[str, Any]) -> bool:

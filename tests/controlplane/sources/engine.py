@@ -146,6 +146,8 @@ class FakeEngine:
 
     def pause(self, container: Json) -> None:
         container["State"].update({"Paused": True})
+        if container["State"].get("Health"):
+            container["State"]["Health"]["Status"] = "unhealthy"  # nobody checks any more
         self.emit("pause", container)
 
     def unpause(self, container: Json) -> None:
@@ -153,7 +155,7 @@ class FakeEngine:
         self.emit("unpause", container)
 
     def health(self, container: Json, status: str) -> None:
-        container["State"]["Health"] = {"Status": status}
+        container["State"]["Health"] = {"Status": status, "FailingStreak": 3 if status == "unhealthy" else 0}
         self.emit(f"health_status: {status}", container)
 
     def disconnect(self, container: Json) -> None:

@@ -26,6 +26,8 @@ def test_a_recorded_pod():
         ({"Paused": True}, False),
         ({"Restarting": True}, False),
         ({"Health": {"Status": "unhealthy"}}, False),
+        ({"Health": {"Status": "unhealthy", "FailingStreak": 3}}, False),
+        ({"Health": {"Status": "unhealthy", "FailingStreak": 0}}, True),
         ({"Health": {"Status": "starting"}}, True),
         ({"Health": {"Status": "none"}}, True),
         ({"Health": None}, True),

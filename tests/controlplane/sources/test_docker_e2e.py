@@ -160,6 +160,19 @@ def test_health(lab):
     lab.within("remove", lambda: lab.endpoints() == {})
 
 
+def test_a_pause_of_a_container_with_a_health_check(lab):
+    """Docker calls it unhealthy until its next check, which is long after the pause."""
+    web = lab.run("checked", health={"test": ["CMD", "true"], "interval": int(60e9)})
+    try:
+        web.pause()
+        lab.within("pause with health check", lambda: lab.endpoints() == {})
+        web.unpause()
+        lab.within("unpause with health check", lambda: "checked" in lab.endpoints())
+    finally:
+        web.remove(force=True)
+    lab.within("remove", lambda: lab.endpoints() == {})
+
+
 def _await_health(container: Container, status: str) -> None:
     deadline = time.monotonic() + 20
     while True:
