@@ -77,7 +77,6 @@ class AutomaticInjector:
             try:
                 engine = await asyncio.to_thread(self._open)
                 pause_s = RECONNECT_S[0]
-                log.info("injecting sidecars as %s", self._rules.identity)
                 await self._serve(engine)
             except (DockerException, OSError) as error:
                 log.warning("Docker does not answer (%s); trying again", _brief(error))
@@ -90,6 +89,7 @@ class AutomaticInjector:
     async def _serve(self, engine: Engine) -> None:
         """One connection's life. Raises DockerException or OSError when it is over."""
         rules, reachable = await asyncio.to_thread(self._vantage, engine)
+        log.info("injecting sidecars as %s", rules.identity)
         watch = _Watch(engine, asyncio.get_running_loop(), self._changed)
         watch.start()
         try:
@@ -105,7 +105,8 @@ class AutomaticInjector:
                     self._begin(left.owner, asyncio.to_thread(engine.remove, left.id))
                 wait_s = self._start(plan, engine, rules, reachable, world)
                 try:
-                    await asyncio.wait_for(self._changed.wait(), wait_s)
+                    async with asyncio.timeout(wait_s):  # wait_for of 3.11 may lose a cancellation
+                        await self._changed.wait()
                 except TimeoutError:
                     pass
         finally:
@@ -120,7 +121,8 @@ class AutomaticInjector:
         own = engine.own_container()
         if own is None:
             return self._rules, {}
-        rules = replace(self._rules, project=self._rules.project or ("" if self._everything else own.project))
+        rules = replace(self._rules, identity=own.identity or self._rules.identity)
+        rules = replace(rules, project=self._rules.project or ("" if self._everything else own.project))
         if self._address.discovery:
             return rules, {}
         return replace(rules, networks=frozenset(own.reachable)), own.reachable

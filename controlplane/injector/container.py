@@ -185,8 +185,16 @@ def plan(world: World, rules: Rules, busy: Collection[str] = ()) -> Plan:
 
 
 def leftovers(app: Container, world: World) -> list[Container]:
-    """What earlier injections of this container left: to be removed before the next one, whoever made it."""
-    return [member.container for member in _members(world).get(app.id, []) if member.injected_by]
+    """What earlier injections left: to be removed before the next one, whoever made it.
+
+    That is of this container, or of one that had its name: Compose makes a container anew under the same.
+    """
+    names = {f"{app.name}-{role}" for role in (ROLE_INIT, ROLE_PROXY)}
+    return [
+        seen.container
+        for seen in world.containers
+        if seen.injected_by and (seen.container.owner == app.id or seen.container.name in names)
+    ]
 
 
 def containers_for(verdict: Verdict, rules: Rules, discovery: str) -> list[ContainerSpec]:

@@ -10,7 +10,7 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from controlplane.injector.container import ContainerSpec, Seen, World, enabled_networks, see
-from controlplane.sources.docker_containers import PROJECT, Container
+from controlplane.sources.docker_containers import COMPOSE_SERVICE, PROJECT, Container
 from controlplane.sources.docker_self import own_container_ids
 
 __all__ = ("DockerException", "Engine", "InjectionFailed", "connect")
@@ -30,6 +30,12 @@ class Own:
 
     reachable: dict[str, str]
     project: str
+    service: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What stays when Compose makes the container, or its volume, anew; empty outside of Compose."""
+        return f"{self.project}.{self.service}" if self.project else ""
 
 
 class Engine:
@@ -115,7 +121,8 @@ class Engine:
                 data = self._api.inspect_container(candidate)
             except NotFound:
                 continue
-            return Own(_reachable_as(data), (data["Config"].get("Labels") or {}).get(PROJECT, ""))
+            labels = data["Config"].get("Labels") or {}
+            return Own(_reachable_as(data), labels.get(PROJECT, ""), labels.get(COMPOSE_SERVICE, ""))
         return None
 
     def gateway(self, network: str) -> str:

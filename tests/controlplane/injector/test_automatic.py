@@ -244,6 +244,17 @@ async def test_a_control_plane_in_a_container_is_found_by_name_in_a_shared_netwo
     assert caplog.text.count("container far gets no sidecar: it is in no network of the control plane") == 1
 
 
+async def test_a_control_plane_of_a_project_is_known_by_it_and_injects_there_alone() -> None:
+    engine = FakeEngine()
+    engine.own = Own({NETWORK: "control-plane"}, "shop", "control-plane")
+    engine.put(seen("stranger", ASKS))
+    engine.put(seen("web", {**ASKS, "com.docker.compose.project": "shop"}))
+    async with running(engine):
+        await until(lambda: "web-proxy" in engine.containers)
+    assert engine.containers["web-proxy"].container.label_map["lugsail.io/injected-by"] == "shop.control-plane"
+    assert "stranger-proxy" not in engine.containers
+
+
 async def test_a_control_plane_on_loopback_says_that_nobody_can_reach_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
     engine = FakeEngine()

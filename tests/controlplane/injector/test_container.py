@@ -138,6 +138,12 @@ def test_the_sidecar_of_an_app_that_is_gone_is_removed() -> None:
     assert names(plan(world(sidecar_of(seen("web", ASKS))), RULES).remove) == ["web-proxy"]
 
 
+def test_a_container_made_anew_under_the_same_name_finds_its_names_free() -> None:
+    app = seen("web", ASKS, id="id-new")
+    old = sidecar_of(seen("web", ASKS, id="id-old"), by="another control plane")
+    assert names(leftovers(app.container, world(app, old, seen("web-init")))) == ["web-proxy"]
+
+
 def test_a_paused_app_keeps_its_sidecar() -> None:
     app = seen("web", ASKS, status="paused")
     assert plan(world(app, sidecar_of(app)), RULES).remove == ()

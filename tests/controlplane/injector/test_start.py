@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from controlplane.injector.start import make_injector, own_identity
 from controlplane.options import parse_options
 
@@ -29,3 +31,17 @@ def test_the_command_line(tmp_path: Path) -> None:
     words = ["--docker", "--inject", "--inject-discovery", "mesh:15010", "--store", str(tmp_path / "store.db")]
     make_injector(parse_options(words))
     assert (tmp_path / "injector-id").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--inject"], "--inject needs --docker"),
+        (["--docker", "--inject", "--inject-discovery", "mesh"], "'mesh' is not HOST:PORT"),
+        (["--docker", "--inject", "--inject-discovery", "mesh:0"], "is not a port"),
+    ],
+)
+def test_wrong_command_lines(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_options(words)
+    assert message in capsys.readouterr().err
