@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import time
 from typing import Any
 
@@ -26,7 +27,8 @@ from loadtests.load.users import SCENARIO_USERS, BookinfoUser
 
 SETTINGS = Settings.from_environment(os.environ)
 REPORT_FD = os.environ.get("LUGSAIL_LOAD_REPORT_FD")
-POLL_S = 0.02
+PARENT = os.environ.get("LUGSAIL_LOAD_PARENT")
+POLL_S, PARENT_POLL_S = 0.02, 0.5
 
 # locust runs the user classes that it finds in this module.
 globals().update({user.__name__: user for user in SCENARIO_USERS[SETTINGS.scenario]})
@@ -81,6 +83,20 @@ def report(event: str, content: dict[str, Any]) -> None:
 
 
 RUN = _Run()
+
+
+@events.init.add_listener
+def on_init(environment: Any, **_: Any) -> None:
+    """Whoever started this may be killed: then the load ends too, and is not left running."""
+    if PARENT:
+        gevent.spawn(end_with_parent)
+
+
+def end_with_parent() -> None:
+    """Ends this process in the usual way once its parent is gone."""
+    while str(os.getppid()) == PARENT:
+        gevent.sleep(PARENT_POLL_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @events.test_start.add_listener

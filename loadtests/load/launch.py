@@ -191,4 +191,4 @@ def child_environment(settings: Settings) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
     root = str(LOCUSTFILE.parents[1])
     path = os.pathsep.join([root, *filter(None, [kept.get("PYTHONPATH")])])
-    return kept | settings.environment() | {"PYTHONPATH": path}
+    return kept | settings.environment() | {"PYTHONPATH": path, "LUGSAIL_LOAD_PARENT": str(os.getpid())}

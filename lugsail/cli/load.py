@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import socket
 import sys
 import time as clock
@@ -105,6 +106,7 @@ def load(
     settings = _with_url(settings, url or gateway_url(project), wait_s)
     if out is not None:
         _make_folder(out)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `docker stop` ends a run as Ctrl-C does
     try:
         require_libraries("locust", *(["matplotlib"] if out is not None else []))
         if web:
@@ -203,13 +205,16 @@ def _open_page(settings: Any) -> int:
     from loadtests.load.launch import WEB_PORT, child_environment, web_argv
 
     print(f"Opening http://127.0.0.1:{WEB_PORT} for load on {settings.url}; Ctrl-C ends it.", flush=True)
-    process = subprocess.Popen(web_argv(settings), env=child_environment(settings))
-    while True:
-        try:
-            code = process.wait()
-            return 0 if code in (0, 1) else FAILURE  # 1: some request failed
-        except KeyboardInterrupt:
-            continue  # locust got it too, and ends
+    # In a session of its own: Ctrl-C comes here alone, and locust is told to end once.
+    process = subprocess.Popen(
+        web_argv(settings), env=child_environment(settings), stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        code = process.wait()
+    return 0 if code in (0, 1) else FAILURE  # 1: some request failed
 
 
 class _Progress:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lugsail.lab.processes import family, start_time
 from tests.e2e.lab import LUGSAIL, SAMPLES, Lab, eventually
 
 pytestmark = pytest.mark.e2e
@@ -125,6 +126,21 @@ def test_ctrl_c_ends_the_run_with_its_summary(lab: Lab) -> None:
     assert "/productpage" in out
     assert "held" in out
     assert "Traceback" not in err
+
+
+def test_a_load_whose_command_is_killed_ends(lab: Lab) -> None:
+    process = subprocess.Popen(
+        [str(LUGSAIL), "load", "--rate", "20", "--time", "60s"],
+        env=lab.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    agent = process.stderr.readline().split()[-1]
+    eventually(lambda: lab.proxy_log("istio-ingressgateway").count(agent) > 5, what="the load has begun")
+    children = [pid for pid in family(process.pid) if pid != process.pid]
+    assert children
+    process.kill()
+    process.communicate()
+    eventually(lambda: not any(start_time(pid) for pid in children), what="locust ends with its parent")
 
 
 def test_nothing_answers_there(lab: Lab) -> None:
