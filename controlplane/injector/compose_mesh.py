@@ -49,7 +49,7 @@ def _control_plane(proxy: str, networks: Document) -> Document:
         "image": f"{IMAGE_PREFIX}{proxy}",
         "command": [
             *("python", "-m", "controlplane", "--address", "0.0.0.0"),  # noqa: S104 - inside the container
-            *("--docker", "--user", "1337", "--store", f"{STORE}/store.db", "--seed", SEED),
+            *("--docker", "--inject", "--user", "1337", "--store", f"{STORE}/store.db", "--seed", SEED),
         ],
         "user": "root",
         "volumes": ["/var/run/docker.sock:/var/run/docker.sock", f"{STORE_VOLUME}:{STORE}"],
