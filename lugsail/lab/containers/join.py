@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 DEFAULT_IMAGE = "lugsail/apps"
 FOLDER = "/work"
 STOP_GRACE_S = 5
+SIDECAR_WAIT_S = 20.0
+WITHOUT_SIDECAR = "does the control plane run with --inject? `lugsail logs controlplane` tells"
 SIDECAR_UID = 1337
 POLL_S = 0.1
 USAGE = 64
@@ -223,14 +225,22 @@ def _copy_output(client: APIClient, container: str) -> None:
 
 
 def _tell_joined(url: str, program: Program, joined: threading.Event, client: APIClient, container: str) -> None:
-    """Say once that the control plane gives its address to others."""
+    """Say once that the control plane gives its address to others and its sidecar is connected.
+
+    Where nothing injects one (a control plane without --inject), that is said instead.
+    """
     control_plane = Client(url, timeout_s=5.0)
     place = f"http://{program.app}:{program.port}"
     name = f"{program.name}.{program.namespace}"
+    started = time.monotonic()
     while True:
         try:
-            if has_endpoint(control_plane.debug("endpointz"), name):
+            connected = name in {proxy["proxy"] for proxy in control_plane.debug("syncz")}
+            waited = time.monotonic() - started > SIDECAR_WAIT_S
+            if has_endpoint(control_plane.debug("endpointz"), name) and (connected or waited):
                 joined.set()
+                if not connected:
+                    print(f"{program.name} got no sidecar: {WITHOUT_SIDECAR}", file=sys.stderr, flush=True)
                 listens = f"(its container's port {_listens_on(program)})"
                 print(f"{program.name} is in the mesh: {place} {listens}", file=sys.stderr, flush=True)
                 return

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from lugsail.lab.containers import discovery, engine
+from lugsail.lab.containers import discovery, engine, readiness
 from lugsail.lab.containers.discovery import Container, View, Workload
 from lugsail.lab.errors import LabError, NotRunning
 from lugsail.lab.process_mesh import is_a_gateway
-from lugsail.lab.running import DOCKER, RunningMesh, sync_of, sync_states
+from lugsail.lab.running import DOCKER, RunningMesh, sync_of
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -65,7 +65,7 @@ class ContainerMesh(RunningMesh):
             url = url_of(view)
         except NotRunning:
             url = ""
-        sync = sync_states(url) if url else None
+        told = readiness.ask(url) if url else readiness.Told()
         parts = [part for each in view.workloads for part in each.parts]
         parts += [view.control_plane] if view.control_plane else []
         with ThreadPoolExecutor(PARALLEL) as pool:
@@ -77,10 +77,8 @@ class ContainerMesh(RunningMesh):
             "project": self.project,
             "gateway": _url(gateway.head.published[8080]) if gateway else "",
             "control_plane": url,
-            "controlplane": _part(view.control_plane, sync is not None, inspected, memory),
-            "workloads": [
-                _row(each, sync_of(sync, each.name, each.namespace), inspected, memory) for each in view.workloads
-            ],
+            "controlplane": _part(view.control_plane, told.answers, inspected, memory),
+            "workloads": [_row(each, told, inspected, memory) for each in view.workloads],
             "memory_total": {"usage_bytes": sum(each["usage_bytes"] for each in memory.values() if each)},
         }
 
@@ -260,10 +258,16 @@ def _url(place: tuple[str, int]) -> str:
 
 
 def _row(
-    workload: Workload, sync: str, inspected: dict[str, dict[str, Any]], memory: dict[str, dict[str, int] | None]
+    workload: Workload,
+    told: readiness.Told,
+    inspected: dict[str, dict[str, Any]],
+    memory: dict[str, dict[str, int] | None],
 ) -> dict[str, Any]:
     app, proxy = workload.app, workload.proxy
-    states = {part.id: _state(part, part is proxy and sync == "SYNCED") for part in workload.parts}
+    name = f"{workload.name}.{workload.namespace}"
+    sync = sync_of(told.sync if told.answers else None, workload.name, workload.namespace)
+    answers = {"proxy": sync == "SYNCED", "app": name in told.endpoints}
+    states = {part.id: _state(part, answers["proxy" if part is proxy else "app"]) for part in workload.parts}
     state = next((each for each in states.values() if each != "ready"), "ready")
     infos = [inspected[part.id] for part in workload.parts]
     return {
