@@ -1,7 +1,8 @@
 """Runs one service: where it listens, how it stops, what it logs.
 
 Environment: BIND_ADDRESS (default 127.0.0.1; a container image sets 0.0.0.0), PORT (0: any free one),
-ACCESS_LOG=true for a JSON line per request on stdout. SIGTERM and SIGINT let requests in flight finish.
+ACCESS_LOG=true for a JSON line per request on stdout. SIGTERM and SIGINT let requests in flight finish;
+for STOP_DELAY_MS before that (default 0) new ones are still served, while those who send them learn to stop.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import uvloop
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.web_runner import GracefulExit
 
 from bookinfo.common.client import Client
-from bookinfo.common.settings import DEFAULT_PORT, InvalidSetting, is_on, port
+from bookinfo.common.settings import DEFAULT_PORT, InvalidSetting, integer, is_on, port
 
 CLIENT = web.AppKey("client", Client)
 DRAIN_S = 3.0
+MAX_STOP_DELAY_MS = 60_000
 EXIT_FAILED = 1
 EXIT_USAGE = 64
 
@@ -68,11 +72,18 @@ def run(
     try:
         address = env.get("BIND_ADDRESS") or "127.0.0.1"
         number = port(env, "PORT", default_port)
+        delay_s = integer(env, "STOP_DELAY_MS", 0, 0, MAX_STOP_DELAY_MS) / 1000
         app = make_app(env)
     except InvalidSetting as error:
         print(f"{name}: {error}", file=sys.stderr)
         return EXIT_USAGE
     loop = uvloop.new_event_loop()
+
+    def stop() -> None:
+        raise GracefulExit
+
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, loop.call_later, delay_s, stop)
     try:
         web.run_app(
             app,
@@ -80,6 +91,7 @@ def run(
             port=number,
             loop=loop,
             print=None,
+            handle_signals=False,
             shutdown_timeout=DRAIN_S,
             access_log_class=JsonAccessLogger,
             access_log=logging.getLogger(name) if is_on(env, "ACCESS_LOG") else None,

@@ -1,7 +1,7 @@
 """Listens on ports and sends each line back behind the prefix: python -m bookinfo.tcp_echo 9000 9001
 
-Environment: PREFIX (default `one`), BIND_ADDRESS (default 127.0.0.1; a container image sets 0.0.0.0), PORT (listen there
-instead of on the arguments: the process lab's private port). SIGTERM and SIGINT end it.
+Environment: PREFIX (default `one`), BIND_ADDRESS (default 127.0.0.1; a container image sets 0.0.0.0), PORT (listen
+there instead of on the arguments: the process lab's private port). SIGTERM and SIGINT end it.
 """
 
 from __future__ import annotations

@@ -11,11 +11,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from controlplane.sources import readiness
 from controlplane.sources.base import Sink, difference
-from controlplane.sources.docker_containers import PROJECT, Container, after_event, concerns, parse_container
+from controlplane.sources.docker_containers import (
+    PROJECT,
+    Container,
+    after_event,
+    concerns,
+    is_told_to_stop,
+    parse_container,
+)
 from controlplane.sources.docker_engine import Engine, EngineError
 from controlplane.sources.docker_pods import Plan, plan_pods
 from controlplane.sources.docker_resources import assign_addresses, registry_resources
@@ -27,6 +35,8 @@ log = logging.getLogger(__name__)
 RESYNC_S = 30.0
 RETRY_S = 0.5
 SETTLE_S = 3.0
+# One that was told to stop and still runs after so long has other plans, and counts again.
+LEAVING_S = 30.0
 # Clocks and the order of events and answers: so far back a subscription begins.
 _OVERLAP_S = 2
 
@@ -61,6 +71,7 @@ class DockerSource:
         self._dirty: set[str] = set()
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._engine: Engine | None = None
+        self._leaving: dict[tuple[str, str], float] = {}  # container's generation → until when
         self._unread: dict[str, str] = {}  # container → why it cannot be looked at
         self._broken: EngineError | None = None
         self._heard_since_ns = 0
@@ -167,6 +178,8 @@ class DockerSource:
 
     def _take(self, container: str, data: Mapping[str, Any] | None) -> None:
         found = _parsed(data) if data is not None else None
+        if found is not None and self._leaving.get(found.generation, 0.0) > time.monotonic():
+            found = replace(found, is_leaving=True)
         if self._own is not None and container == self._own.id and found is not None:
             self._own = found
         if self._network_owner is not None and container == self._network_owner.id and found is not None:
@@ -212,8 +225,17 @@ class DockerSource:
             return
         moment = event.get("timeNano", 0)
         if known is not None and moment >= self._heard_since_ns:
-            self._containers[container] = after_event(known, str(event.get("Action", "")), moment)
+            action = str(event.get("Action", ""))
+            self._containers[container] = after_event(known, action, moment)
+            if is_told_to_stop(action, attributes):
+                self._note_leaving(known)
         self._mark(container)
+
+    def _note_leaving(self, container: Container) -> None:
+        now = time.monotonic()
+        self._leaving = {one: until for one, until in self._leaving.items() if until > now}
+        self._leaving[container.generation] = now + LEAVING_S
+        self._containers[container.id] = replace(self._containers[container.id], is_leaving=True)
 
     def _may_concern(self, container: str, attributes: Mapping[str, str], is_network: bool) -> bool:
         """Whether a container that is not known can be one that counts: a container's event carries its labels."""

@@ -14,6 +14,7 @@ _NUMBER, _ONE_OFF = "com.docker.compose.container-number", "com.docker.compose.o
 _MAX_NUMBER_DIGITS = 6
 
 _FRACTION_DIGITS = 9
+_STOP_SIGNALS = ("2", "3", "9", "15")  # INT, QUIT, KILL, TERM
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Container:
     started_at: str  # RFC 3339; another one after each start
     network_mode: str
     networks: tuple[tuple[str, str, str], ...]  # (name, network id, IPv4 address), by name
+    is_leaving: bool = False  # it was told to stop
 
     @property
     def label_map(self) -> dict[str, str]:
@@ -56,7 +58,7 @@ class Container:
     @property
     def serves(self) -> bool:
         """Whether nothing that Docker knows keeps it from doing its work."""
-        return self.is_running and not self.is_paused and self.health != "unhealthy"
+        return self.is_running and not self.is_paused and not self.is_leaving and self.health != "unhealthy"
 
     @property
     def default_workload(self) -> str:
@@ -126,6 +128,11 @@ def after_event(container: Container, action: str, time_ns: int) -> Container:
     if action == "die" and time_ns > nanoseconds(container.started_at):
         return replace(container, is_running=False)
     return container
+
+
+def is_told_to_stop(action: str, attributes: Mapping[str, str]) -> bool:
+    """Whether an event is of a signal that `docker stop` and its like send: requests go elsewhere before it ends."""
+    return action == "kill" and attributes.get("signal") in _STOP_SIGNALS
 
 
 def nanoseconds(time: str) -> int:

@@ -29,15 +29,18 @@ from sidecar.compiler.endpoints import compile_endpoints
 from sidecar.compiler.listeners import compile_listener
 from sidecar.compiler.names import compile_names
 from sidecar.compiler.routes import RouteCompiler
+from sidecar.compiler.workloads import compile_workload
 from sidecar.config.clusters import Cluster
 from sidecar.config.endpoints import Endpoints
 from sidecar.config.listeners import Listener
 from sidecar.config.names import NameTable
 from sidecar.config.routes import RouteConfiguration
+from sidecar.telemetry.peers import Peer
 from sidecar.telemetry.stats import Stats
 from sidecar.xds.name_table import NameTable as NameTableMessage
 from sidecar.xds.resources import TYPE_PREFIX, ResourceSet, Update, rejection_text
 from sidecar.xds.subscription import Subscription
+from sidecar.xds.workload import Workload as WorkloadMessage
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +49,14 @@ ENDPOINT_TYPE = TYPE_PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 LISTENER_TYPE = TYPE_PREFIX + "envoy.config.listener.v3.Listener"
 ROUTE_TYPE = TYPE_PREFIX + "envoy.config.route.v3.RouteConfiguration"
 NAME_TABLE_TYPE = TYPE_PREFIX + "istio.networking.nds.v1.NameTable"
+WORKLOAD_TYPE = TYPE_PREFIX + "lugsail.workload.v1.Workload"
 _PROXY_TYPES = (CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE)
 
 _STREAM = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 #: A response larger than this ends the stream; the largest meshes of Istio stay below.
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 #: Waits between attempts to connect: the first, and the bound that doubling leads to.
-BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 5.0
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 1.0
 #: A stream is pinged when it was silent for so long, and given up when that is not answered for so long.
 KEEPALIVE_S = (30.0, 10.0)
 #: How long listeners and routes wait for the endpoints of new clusters.
@@ -64,6 +68,7 @@ OnEndpoints = Callable[[dict[str, Endpoints]], Errors]
 OnListeners = Callable[[dict[str, Listener], set[str]], Errors]
 OnRoutes = Callable[[dict[str, RouteConfiguration], set[str]], Errors]
 OnNames = Callable[[NameTable], None]
+OnPeers = Callable[[dict[str, Peer], set[str]], None]
 
 #: What may name clusters, or addresses of listeners: put to use once the clusters are ready.
 _HELD_TYPES = frozenset((LISTENER_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE))
@@ -74,6 +79,7 @@ _WORDS = {
     LISTENER_TYPE: ("listener", "listener_manager.lds."),
     ROUTE_TYPE: ("route configuration", "http.rds."),
     NAME_TABLE_TYPE: ("name table", "dns.nds."),
+    WORKLOAD_TYPE: ("workload", "peers.wds."),
 }
 _COUNTERS = {"attempt": "update_attempt", "success": "update_success", "rejected": "update_rejected"}
 
@@ -84,6 +90,7 @@ class XdsClient:
     Each callback gets the compiled resources that changed (and names that went) and answers {name: what is wrong} for
     those it could not put to use; these, and what did not compile, are NACKed by name, and the rest stays applied.
     `keepalive_s`: silence before a ping, and the wait for its answer.
+    `on_peers` gets the mesh's workloads by address, which nothing but metrics waits for; asked for only with it.
     `on_names` gets the table of names for the pod's DNS server, which is asked for only with it.
     `resources` holds what the control plane sent, by type URL, for the admin page.
     """
@@ -99,6 +106,7 @@ class XdsClient:
         on_listeners: OnListeners,
         on_routes: OnRoutes,
         on_names: OnNames | None = None,
+        on_peers: OnPeers | None = None,
         keepalive_s: tuple[float, float] = KEEPALIVE_S,
     ) -> None:
         self.target = target
@@ -122,6 +130,7 @@ class XdsClient:
                     lambda m: compile_names(m, _dns_domain(node)),
                     whole=True,
                 ),
+                ResourceSet(WORKLOAD_TYPE, WorkloadMessage, lambda m: m.address, compile_workload, whole=True),
             )
         }
         self._node = node
@@ -131,13 +140,15 @@ class XdsClient:
         self._on_listeners = on_listeners
         self._on_routes = on_routes
         self._on_names = on_names
+        self._on_peers = on_peers
         ping_s, timeout_s = keepalive_s
         self._channel_options = (
             *_CHANNEL_OPTIONS,
             ("grpc.keepalive_time_ms", int(ping_s * 1000)),
             ("grpc.keepalive_timeout_ms", int(timeout_s * 1000)),
         )
-        self._wanted: tuple[str, ...] = _PROXY_TYPES if on_names is None else (*_PROXY_TYPES, NAME_TABLE_TYPE)
+        optional = ((NAME_TABLE_TYPE, on_names), (WORKLOAD_TYPE, on_peers))
+        self._wanted: tuple[str, ...] = (*_PROXY_TYPES, *(url for url, taker in optional if taker is not None))
         self._subscriptions = {url: Subscription(url, wildcard=kind.whole) for url, kind in self.resources.items()}
         self._clusters: dict[str, Cluster] = {}
         self._listeners: dict[str, Listener] = {}
@@ -180,7 +191,7 @@ class XdsClient:
         """Everything that was asked for has come at least once (good or not), routes too, and nothing waits."""
         routes = self.resources[ROUTE_TYPE]
         return (
-            all(url in self._answered for url in self._wanted if self.resources[url].whole)
+            all(url in self._answered for url in self._wanted if self.resources[url].whole and url != WORKLOAD_TYPE)
             and not self._held
             and all(name in routes.accepted or name in routes.refused for name in self._wanted_routes())
         )
@@ -332,6 +343,10 @@ class XdsClient:
             for table in update.changed.values():  # without one the last stays in force
                 assert self._on_names is not None
                 self._on_names(table)
+            return {}
+        if url == WORKLOAD_TYPE:
+            assert self._on_peers is not None
+            self._on_peers(update.changed, update.removed)
             return {}
         return self._on_routes(update.changed, set()) if update.changed else {}
 

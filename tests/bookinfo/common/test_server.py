@@ -57,6 +57,19 @@ def test_serves_where_the_environment_says_and_ends_with_0_on_sigterm(free_port)
     assert (line["method"], line["path"], line["status"]) == ("GET", "/health", 200)
 
 
+def test_new_requests_are_served_for_a_while_after_sigterm_where_that_is_asked_for(free_port):
+    url = f"http://{ADDRESS}:{free_port}/health"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with start(PORT=str(free_port), STOP_DELAY_MS="700") as process:
+        wait_for((ADDRESS, free_port), process)
+        process.send_signal(signal.SIGTERM)
+        told_at = time.monotonic()
+        while time.monotonic() < told_at + 0.4:
+            assert opener.open(url, timeout=5).status == 200
+        process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
 def test_a_taken_port_is_said(free_port):
     with socket.create_server((ADDRESS, free_port)), start(PORT=str(free_port)) as process:
         _, err = process.communicate(timeout=10)

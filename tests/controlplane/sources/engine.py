@@ -162,8 +162,12 @@ class FakeEngine:
         container["NetworkSettings"]["Networks"] = {}
         self.emit_network("disconnect", container)
 
-    def emit(self, action: str, container: Json) -> None:
-        attributes = {**container["Config"]["Labels"], "name": container["Name"].removeprefix("/")}
+    def signal(self, container: Json, number: int) -> None:
+        """It gets a signal, and goes on for now."""
+        self.emit("kill", container, signal=str(number))
+
+    def emit(self, action: str, container: Json, **more: str) -> None:
+        attributes = {**container["Config"]["Labels"], "name": container["Name"].removeprefix("/"), **more}
         self._tell("container", action, container["Id"], attributes)
 
     def emit_network(self, action: str, container: Json) -> None:

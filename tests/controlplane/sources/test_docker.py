@@ -201,6 +201,21 @@ async def test_an_end_counts_at_once_though_the_engine_cannot_say_more_yet(engin
         assert addresses(run.sink) == {"v1": "10.0.0.9"}
 
 
+async def test_one_that_is_told_to_stop_gets_no_more_traffic_before_it_has_ended(engine):
+    web = plain("v1")
+    engine.add(web)
+    async with Running(engine) as run:
+        engine.signal(web, 1)  # HUP: often "read your settings anew"
+        await run.quiet()
+        assert healthy(run.sink) == {"v1": True}
+        engine.signal(web, 15)
+        await run.shows(v1=False)
+        await run.quiet()
+        assert healthy(run.sink) == {"v1": False}, "an inspection says that it still runs"
+        engine.restart(web)
+        await run.shows(v1=True)
+
+
 async def test_one_container_that_is_locked_keeps_no_other_waiting(engine):
     slow, quick = plain("slow", "10.0.0.1"), plain("quick", "10.0.0.2")
     engine.add(slow, quick)

@@ -42,6 +42,24 @@ class Containers:
 
         return is_back
 
+    def replace(self, service: str, environment: dict[str, str]) -> None:
+        """Stop an app as compose does, and run another with these settings besides, in the same place."""
+        old = self.find(service)
+        config, host, name = old.attrs["Config"], old.attrs["HostConfig"], old.name
+        old.stop(timeout=10)
+        old.remove()
+        self.client.containers.run(
+            config["Image"],
+            config["Cmd"],
+            name=name,
+            detach=True,
+            environment=[*config["Env"], *(f"{key}={value}" for key, value in environment.items())],
+            labels=config["Labels"],
+            healthcheck={key.lower(): value for key, value in (config.get("Healthcheck") or {}).items()},
+            network_mode=host["NetworkMode"],
+            restart_policy=host["RestartPolicy"],
+        )
+
     @contextmanager
     def paused(self, *services: str) -> Iterator[None]:
         """Frozen by the cgroup freezer for the length of the block."""
