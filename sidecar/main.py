@@ -24,7 +24,14 @@ from google.protobuf.json_format import ParseDict
 from sidecar.admin.config_dump import ConfigDump
 from sidecar.admin.server import Admin, ProxyView, resident_bytes
 from sidecar.agent.apply import Appliers
-from sidecar.agent.bootstrap import ADMIN_PORT, HEALTH_PORT, POD_KEEPALIVE_S, PROMETHEUS_PORT, discovery_target
+from sidecar.agent.bootstrap import (
+    ADMIN_PORT,
+    HEALTH_PORT,
+    POD_KEEPALIVE_S,
+    PROMETHEUS_PORT,
+    discovery_target,
+    loopback_source,
+)
 from sidecar.agent.envoy import run_envoy
 from sidecar.agent.identity import CLUSTER_ID
 from sidecar.agent.options import Options, configure_logging, parse_options, write_bootstrap
@@ -33,6 +40,7 @@ from sidecar.http.route_tables import RouteTables
 from sidecar.listener.manager import ListenerManager
 from sidecar.telemetry.access_log import AccessLogWriters
 from sidecar.telemetry.istio_metrics import ConnectionRecorder, LocalWorkload, RequestRecorder
+from sidecar.telemetry.peers import Peers
 from sidecar.telemetry.stats import Stats
 from sidecar.upstream.cluster_manager import ClusterManager
 from sidecar.xds.client import KEEPALIVE_S, XdsClient
@@ -68,9 +76,10 @@ async def _serve(options: Options, bootstrap: dict[str, Any]) -> int:
 
     stats = _server_stats(time.monotonic())
     logs = AccessLogWriters(stats, loop)
-    clusters = ClusterManager(stats, loop)
+    clusters = ClusterManager(stats, loop, loopback_source=loopback_source(options.identity))
     routes = RouteTables()
-    requests, connections = RequestRecorder(stats, local), ConnectionRecorder(stats, local)
+    peers = Peers()
+    requests, connections = RequestRecorder(stats, local, peers), ConnectionRecorder(stats, local, peers)
     listeners = ListenerManager(stats, clusters, routes, logs, (requests.record,), (connections.record,))
     appliers = Appliers(clusters, routes, listeners)
     try:
@@ -88,6 +97,7 @@ async def _serve(options: Options, bootstrap: dict[str, Any]) -> int:
         on_listeners=appliers.listeners,
         on_routes=appliers.routes,
         on_names=services.on_names if services is not None else None,
+        on_peers=peers.update,
         keepalive_s=POD_KEEPALIVE_S if options.own_network else KEEPALIVE_S,
     )
     view = ProxyView(
@@ -163,8 +173,10 @@ def _local_workload(options: Options) -> LocalWorkload:
     return LocalWorkload(
         workload=identity.workload,
         namespace=identity.namespace,
-        app=identity.app,
-        version=identity.version,
+        app=identity.labels.get("app") or identity.app,
+        version=identity.labels.get("version") or identity.version,
+        canonical_service=identity.app,
+        canonical_revision=identity.version,
         cluster_id=CLUSTER_ID,
     )
 

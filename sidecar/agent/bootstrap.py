@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 #: In such a pod: silence before a ping to the control plane, which takes one a second, and the wait for its answer.
 POD_KEEPALIVE_S = (2.0, 3.0)
 XDS_CLUSTER, ADMIN_CLUSTER = "xds-grpc", "prometheus_stats"
+#: What the control plane's access logs name; an Envoy rejects listeners that name a cluster which is not there.
+LOG_SERVICE_CLUSTER = "envoy_accesslog_service"
 
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
@@ -51,12 +54,26 @@ _STAT_TAGS: tuple[tuple[str, str], ...] = (
 
 
 def build_bootstrap(
-    identity: Identity, discovery: str, admin_address: str, *, own_network: bool = False
+    identity: Identity,
+    discovery: str,
+    admin_address: str,
+    *,
+    own_network: bool = False,
+    access_log_service: str | None = None,
 ) -> dict[str, Any]:
     """The bootstrap. `discovery` is `host:port` of the control plane's xDS, `admin_address` an IP address.
 
     `own_network`: the pod has a network namespace to itself, whose address may change.
+    `access_log_service`: `host:port` of Envoy's access log service (Istio: `envoyAccessLogService.address`), "" for a
+    cluster without endpoints, None for no such cluster.
     """
+    source = loopback_source(identity)
+    clusters = [
+        _grpc_cluster(XDS_CLUSTER, discovery, own_network),
+        _static_cluster(ADMIN_CLUSTER, admin_address, ADMIN_PORT),
+    ]
+    if access_log_service is not None:
+        clusters.append(_log_service_cluster(access_log_service, own_network))
     pages = EVERY_ADDRESS if own_network else identity.ip
     ads_only = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
     return {
@@ -72,11 +89,9 @@ def build_bootstrap(
             "cds_config": ads_only,
             "lds_config": ads_only,
         },
+        **({"cluster_manager": {"upstream_bind_config": _bind_to(source)}} if source else {}),
         "static_resources": {
-            "clusters": [
-                _xds_cluster(discovery, own_network),
-                _static_cluster(ADMIN_CLUSTER, admin_address, ADMIN_PORT),
-            ],
+            "clusters": [_unbound_beyond_loopback(cluster) if source else cluster for cluster in clusters],
             "listeners": [
                 _admin_listener("prometheus", pages, PROMETHEUS_PORT, "/stats/prometheus", "/stats/prometheus"),
                 _admin_listener("health", pages, HEALTH_PORT, "/healthz/ready", "/ready"),
@@ -141,9 +156,51 @@ def _static_cluster(name: str, ip: str, port: int) -> dict[str, Any]:
     }
 
 
-def _xds_cluster(discovery: str, own_network: bool) -> dict[str, Any]:
-    host, port = address_of(discovery)
-    cluster = _static_cluster(XDS_CLUSTER, host, port)
+def loopback_source(identity: Identity) -> str:
+    """The address that a pod's connections to other addresses of 127.0.0.0/8 come from; "" where that is no matter.
+
+    Pods that share a machine would all call from 127.0.0.1; metrics tell callers by their address.
+    """
+    return identity.ip if identity.interception == "NONE" and identity.ip.startswith("127.") else ""
+
+
+def _bind_to(address: str) -> dict[str, Any]:
+    return {
+        "source_address": {"address": address, "port_value": 0},
+        # The port is chosen at connect, so that one serves any number of destinations.
+        "socket_options": [
+            {
+                "description": "IP_BIND_ADDRESS_NO_PORT",
+                "level": socket.IPPROTO_IP,
+                "name": 24,
+                "int_value": 1,
+                "state": "STATE_PREBIND",
+            }
+        ],
+    }
+
+
+def _unbound_beyond_loopback(cluster: dict[str, Any]) -> dict[str, Any]:
+    """Nothing outside of 127.0.0.0/8 can be reached from an address in it."""
+    for group in cluster["load_assignment"]["endpoints"]:
+        host = group["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["address"]
+        if not host.startswith("127."):
+            cluster["upstream_bind_config"] = {"source_address": {"address": EVERY_ADDRESS, "port_value": 0}}
+    return cluster
+
+
+def _log_service_cluster(service: str, own_network: bool) -> dict[str, Any]:
+    if service:
+        return _grpc_cluster(LOG_SERVICE_CLUSTER, service, own_network)
+    cluster = _grpc_cluster(LOG_SERVICE_CLUSTER, "127.0.0.1:9", own_network)
+    cluster["load_assignment"]["endpoints"] = []
+    return cluster
+
+
+def _grpc_cluster(name: str, target: str, own_network: bool) -> dict[str, Any]:
+    """`target`: `host:port`, the host an address or a name that is looked up again and again."""
+    host, port = address_of(target)
+    cluster = _static_cluster(name, host, port)
     http2: dict[str, Any] = {}
     if not _is_ip(host):
         # A control plane that comes back elsewhere is found by its name.

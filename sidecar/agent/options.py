@@ -27,6 +27,7 @@ class Options:
 
     `own_network`: the pod has a network namespace to itself, whose address may change. Pages then listen on all of its
     addresses, the admin page on loopback alone, and the agent serves its own page on 15020.
+    `access_log_service`: `host:port` of where an Envoy sends its requests' records, "" for nowhere.
     """
 
     identity: Identity
@@ -37,6 +38,7 @@ class Options:
     log_level: str
     concurrency: int
     own_network: bool = False
+    access_log_service: str = ""
 
     @property
     def pages_address(self) -> str:
@@ -59,6 +61,9 @@ def parse_options(argv: Sequence[str]) -> Options:
     parser.add_argument("--service-account", default="default")
     parser.add_argument("--discovery", required=True, type=_host_port, help="the control plane's xDS, host:port")
     parser.add_argument("--proxy", choices=("python", "envoy"), default="python")
+    parser.add_argument(
+        "--access-log-service", default="", type=_host_port_or_nothing, help="where an Envoy's records go, host:port"
+    )
     parser.add_argument("--interception", choices=("NONE", "REDIRECT"), default="NONE")
     parser.add_argument("--dns-capture", action="store_true", help="answer the app's DNS questions on 127.0.0.1:15053")
     parser.add_argument("--bind-address", default="", type=_ip_or_nothing, help="for listeners of every address")
@@ -71,6 +76,8 @@ def parse_options(argv: Sequence[str]) -> Options:
     own_network = found or given.interception == "REDIRECT"
     if given.dns_capture and not own_network:
         parser.error("--dns-capture needs a network of the pod's own: --interception REDIRECT or --ip auto")
+    if given.access_log_service and given.proxy != "envoy":
+        parser.error("--access-log-service needs --proxy envoy: the Python sidecar counts requests itself")
     identity = Identity(
         workload=given.workload,
         namespace=given.namespace,
@@ -91,13 +98,18 @@ def parse_options(argv: Sequence[str]) -> Options:
         log_level=given.log_level,
         concurrency=given.concurrency,
         own_network=own_network,
+        access_log_service=given.access_log_service,
     )
 
 
 def write_bootstrap(options: Options) -> dict[str, Any]:
     """Build the bootstrap and leave it in the state folder, whole or not at all. Raises OSError."""
     bootstrap = build_bootstrap(
-        options.identity, options.discovery, options.admin_address, own_network=options.own_network
+        options.identity,
+        options.discovery,
+        options.admin_address,
+        own_network=options.own_network,
+        access_log_service=options.access_log_service if options.proxy == "envoy" else None,
     )
     path = options.bootstrap_path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,6 +153,10 @@ def _host_port(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return text
+
+
+def _host_port_or_nothing(text: str) -> str:
+    return _host_port(text) if text else ""
 
 
 def _labels(text: str) -> dict[str, str]:

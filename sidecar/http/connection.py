@@ -56,6 +56,7 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         "local_address",
         "manager",
         "original_destination",
+        "peer_address",
         "remote_address",
         "request",
         "server_name",
@@ -73,6 +74,7 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         self.closing = False
         self.local_address = ""
         self.remote_address = ""
+        self.peer_address = ""
         self.original_destination: tuple[str, int] | None = None
         self._broken: MalformedMessage | None = None  # refused once what came before it is answered
         self._queue: deque[Stream] = deque()
@@ -94,7 +96,9 @@ class ServerConnection(RequestReader, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by type
-        self.remote_address = socket_name(transport.get_extra_info("peername"))
+        peer = transport.get_extra_info("peername")
+        self.remote_address = socket_name(peer)
+        self.peer_address = peer[0] if isinstance(peer, tuple) else ""
         local = transport.get_extra_info("sockname")
         if self.original_destination is None and isinstance(local, tuple):
             self.original_destination = (local[0], local[1])

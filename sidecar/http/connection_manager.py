@@ -333,6 +333,7 @@ class HttpManager:
         """Answer bytes that were no request, and log them as Envoy does."""
         info = StreamInfo(time(), self.clusters.wheel.now_ns())
         info.downstream_remote_address = connection.remote_address
+        info.peer_address = connection.peer_address
         info.downstream_local_address = connection.local_address
         info.response_flags = flag.DOWNSTREAM_PROTOCOL_ERROR
         info.response_code = error.status

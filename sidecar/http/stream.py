@@ -51,6 +51,7 @@ class Stream(RoutedStream):
         self.info = info
         info.request_headers = request
         info.downstream_remote_address = connection.remote_address
+        info.peer_address = connection.peer_address
         info.downstream_local_address = connection.local_address
         info.requested_server_name = connection.server_name
         manager = connection.manager

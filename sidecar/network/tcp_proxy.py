@@ -47,6 +47,11 @@ class TcpProxyManager:
         self.no_route = stats.counter(f"tcp.{config.stat_prefix}.downstream_cx_no_route")
         self.cx_active = stats.gauge(f"tcp.{config.stat_prefix}.downstream_cx_active")
 
+    def joined(self, connection: TcpConnection) -> None:
+        """The destination is known: count it as opened."""
+        for record in self._recorders:
+            record(connection.info)
+
     def ended(self, connection: TcpConnection) -> None:
         """Log one connection."""
         self.connections.discard(connection)
@@ -104,7 +109,9 @@ class TcpConnection(RelaySide):
             self.original_destination = (local[0], local[1])
         # As in Envoy, the local address of a redirected connection is where it was going.
         info.downstream_local_address = socket_name(self.original_destination or local)
-        info.downstream_remote_address = socket_name(transport.get_extra_info("peername"))
+        peer = transport.get_extra_info("peername")
+        info.downstream_remote_address = socket_name(peer)
+        info.peer_address = peer[0] if isinstance(peer, tuple) else ""
         manager.connections.add(self)
         manager.cx_total.value += 1
         manager.cx_active.value += 1
@@ -164,6 +171,7 @@ class TcpConnection(RelaySide):
             transport.set_write_buffer_limits(high=cluster.config.buffer_limit_bytes or 65536)
         self.attach(upstream)
         self._touch()
+        self._manager.joined(self)
 
     # ---- the relay's calls
 

@@ -2,8 +2,9 @@
 
 The labels of a request follow from its cluster, its endpoint, the code and the flags. The counters and histograms for
 one such combination are looked up once and kept ("bound"), so that a request costs one dict lookup and four additions.
-The source is this proxy's own workload (reporter `source`), or unknown to us where the request came in from outside
-(reporter `destination`); the destination comes from the metadata that the control plane puts on clusters and endpoints.
+The source is this proxy's own workload (reporter `source`), or the workload at the address that the connection came
+from (reporter `destination`). The destination is this workload, or comes from the metadata that the control plane puts
+on endpoints, with what it says of the workload at the endpoint's address; services come from clusters' metadata.
 
 Source: Istio, "Standard metrics". Bytes count bodies, not heads.
 """
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sidecar.telemetry import response_flags
+from sidecar.telemetry.peers import Peer, Peers
 from sidecar.telemetry.stats import DEFAULT_BUCKETS, Counter, Histogram, Labels, Stats
 from sidecar.telemetry.stream_info import StreamInfo
 
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
 
 Reporter = Literal["source", "destination"]
 
+#: Cluster, host, code, flags, whether gRPC, who called.
+_Key = tuple[str, str, int, int, bool, Peer | None]
+
 UNKNOWN = "unknown"
+_NOBODY = ("",) * 8
 #: Combinations kept bound; when more come (a churn of endpoints), all are bound anew.
 MAX_BOUND = 4096
 _INBOUND_PASSTHROUGH = "InboundPassthroughCluster"
@@ -34,12 +40,17 @@ _SPECIAL_CLUSTERS = frozenset(("PassthroughCluster", "BlackHoleCluster", _INBOUN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalWorkload:
-    """What this proxy's metrics say about its own side. `principal` is a SPIFFE id, or "" without mutual TLS."""
+    """What this proxy's metrics say about its own side. `principal` is a SPIFFE id, or "" without mutual TLS.
+
+    `app` and `version` are the labels of these names; without them they are the canonical service and revision.
+    """
 
     workload: str
     namespace: str
     app: str
     version: str
+    canonical_service: str
+    canonical_revision: str
     cluster_id: str
     principal: str = ""
 
@@ -74,20 +85,25 @@ class _Bound:
 class RequestRecorder:
     """Counts ended HTTP requests. `reporter` None: `destination` for the clusters named `inbound|…`, else `source`."""
 
-    def __init__(self, stats: Stats, local: LocalWorkload, reporter: Reporter | None = None) -> None:
+    def __init__(
+        self, stats: Stats, local: LocalWorkload, peers: Peers | None = None, reporter: Reporter | None = None
+    ) -> None:
         self._stats = stats
-        self._local = local
-        self._reporter = reporter
-        self._bound: dict[tuple[str, str, int, int, bool], _Bound] = {}
+        self._peers = peers or Peers()
+        self._labels = _Labels(local, self._peers, reporter)
+        self._bound: dict[_Key, _Bound] = {}
 
     def record(self, infos: Iterable[StreamInfo]) -> None:
         """Count requests whose `end_ns` is known."""
         find = self._bound.get
+        find_peer = self._peers.by_address.get
         for info in infos:
             request = info.request_headers
             kind = request.get(b"content-type") if request is not None else None
             grpc = kind is not None and kind.startswith(b"application/grpc")
-            key = (info.upstream_cluster, info.upstream_host, info.response_code, info.response_flags, grpc)
+            # Unknown addresses, of which there may be any number, are all the same None.
+            peer = find_peer(info.peer_address)
+            key = (info.upstream_cluster, info.upstream_host, info.response_code, info.response_flags, grpc, peer)
             bound = find(key)
             if bound is None or bound.cluster is not info.cluster or bound.endpoint is not info.endpoint:
                 bound = self._bind(key, info)
@@ -106,86 +122,120 @@ class RequestRecorder:
             bound.response_sizes[bisect_left(DEFAULT_BUCKETS, size)] += 1
             bound.response_bytes.sum += size
 
-    def _bind(self, key: tuple[str, str, int, int, bool], info: StreamInfo) -> _Bound:
+    def _bind(self, key: _Key, info: StreamInfo) -> _Bound:
         if len(self._bound) >= MAX_BOUND:
             self._bound.clear()
         grpc = key[4]
         labels = (
-            *_peer_labels(info, self._local, self._reporter),
+            *self._labels.of(info),
             ("request_protocol", "grpc" if grpc else "http"),
             ("response_code", str(info.response_code)),
             ("grpc_response_status", _grpc_status(info) if grpc else ""),
             ("response_flags", response_flags.short(info.response_flags)),
-            ("connection_security_policy", _security_policy(info, self._reporter)),
+            ("connection_security_policy", self._labels.security_policy(info)),
         )
         bound = self._bound[key] = _Bound(self._stats, labels, info.cluster, info.endpoint)
         return bound
 
 
 class ConnectionRecorder:
-    """Counts plain TCP connections when they have ended, with their bytes."""
+    """Counts plain TCP connections: when they have reached their destination, and when they have ended."""
 
-    def __init__(self, stats: Stats, local: LocalWorkload, reporter: Reporter | None = None) -> None:
+    def __init__(
+        self, stats: Stats, local: LocalWorkload, peers: Peers | None = None, reporter: Reporter | None = None
+    ) -> None:
         self._stats = stats
-        self._local = local
-        self._reporter = reporter
+        self._who = _Labels(local, peers or Peers(), reporter)
 
     def record(self, info: StreamInfo) -> None:
-        """Count one connection; its destination is only certain now, so that "opened" is counted now too."""
+        """Count one connection as opened, or, where `end_ns` is known, as closed with its bytes.
+
+        One that ends without having reached anything was opened and closed at once.
+        """
         labels = self._labels(info)
-        self._stats.counter("istio_tcp_connections_opened_total", labels).value += 1
-        self._stats.counter("istio_tcp_connections_closed_total", labels).value += 1
-        self._stats.counter("istio_tcp_sent_bytes_total", labels).value += info.bytes_sent
-        self._stats.counter("istio_tcp_received_bytes_total", labels).value += info.bytes_received
+        ended = info.end_ns >= 0
+        if not ended or not info.upstream_local_address:
+            self._stats.counter("istio_tcp_connections_opened_total", labels).value += 1
+        if ended:
+            self._stats.counter("istio_tcp_connections_closed_total", labels).value += 1
+            self._stats.counter("istio_tcp_sent_bytes_total", labels).value += info.bytes_sent
+            self._stats.counter("istio_tcp_received_bytes_total", labels).value += info.bytes_received
 
     def _labels(self, info: StreamInfo) -> Labels:
         return (
-            *_peer_labels(info, self._local, self._reporter),
+            *self._who.of(info),
             ("request_protocol", "tcp"),
             ("response_flags", response_flags.short(info.response_flags)),
-            ("connection_security_policy", _security_policy(info, self._reporter)),
+            ("connection_security_policy", self._who.security_policy(info)),
         )
 
 
-def _reporter_of(info: StreamInfo, reporter: Reporter | None) -> Reporter:
-    if reporter is not None:
-        return reporter
-    cluster = info.upstream_cluster
-    return "destination" if cluster.startswith("inbound|") or cluster == _INBOUND_PASSTHROUGH else "source"
+class _Labels:
+    """The labels of who, to whom and to which service."""
+
+    def __init__(self, local: LocalWorkload, peers: Peers, reporter: Reporter | None) -> None:
+        self._local = local
+        self._peers = peers
+        self._reporter = reporter
+
+    def of(self, info: StreamInfo) -> Labels:
+        """Reporter, source, destination and service."""
+        side = self._side(info)
+        if side == "source":
+            source, destination = _values(self._local), self._endpoint(info)
+        else:
+            source, destination = _values(self._peers.by_address.get(info.peer_address)), _values(self._local)
+        return (
+            ("reporter", side),
+            *_workload_labels("source", source),
+            *_workload_labels("destination", destination),
+            *_service_labels(info),
+        )
+
+    def security_policy(self, info: StreamInfo) -> str:
+        """Only the receiving side knows for certain; Istio's sending side says "unknown" too."""
+        return "none" if self._side(info) == "destination" else UNKNOWN
+
+    def _side(self, info: StreamInfo) -> Reporter:
+        if self._reporter is not None:
+            return self._reporter
+        cluster = info.upstream_cluster
+        return "destination" if cluster.startswith("inbound|") or cluster == _INBOUND_PASSTHROUGH else "source"
+
+    def _endpoint(self, info: StreamInfo) -> tuple[str, ...]:
+        endpoint = info.endpoint
+        if endpoint is None:
+            return _NOBODY
+        there = endpoint.workload
+        peer = self._peers.by_address.get(endpoint.address)
+        if peer is not None and (peer.workload, peer.namespace) == (there.name, there.namespace):
+            return _values(peer)
+        name, revision = there.canonical_name, there.canonical_revision
+        return (there.name, name, revision, there.namespace, "", name, revision, there.cluster_id)
 
 
-def _security_policy(info: StreamInfo, reporter: Reporter | None) -> str:
-    # Only the receiving side knows for certain; Istio's sending side says "unknown" too.
-    return "none" if _reporter_of(info, reporter) == "destination" else UNKNOWN
-
-
-def _peer_labels(info: StreamInfo, local: LocalWorkload, reporter: Reporter | None) -> Labels:
-    """Reporter, source, destination and service."""
-    side = _reporter_of(info, reporter)
-    here = (local.workload, local.app, local.version, local.namespace, local.principal, local.cluster_id)
-    nobody = ("", "", "", "", "", "")
-    source, destination = (here, _endpoint_values(info)) if side == "source" else (nobody, here)
+def _values(who: LocalWorkload | Peer | None) -> tuple[str, ...]:
+    """In the order of `_workload_labels`."""
+    if who is None:
+        return _NOBODY
     return (
-        ("reporter", side),
-        *_workload_labels("source", source),
-        *_workload_labels("destination", destination),
-        *_service_labels(info),
+        who.workload,
+        who.canonical_service,
+        who.canonical_revision,
+        who.namespace,
+        who.principal,
+        who.app or who.canonical_service,
+        who.version or who.canonical_revision,
+        who.cluster_id,
     )
 
 
-def _endpoint_values(info: StreamInfo) -> tuple[str, ...]:
-    if info.endpoint is None:
-        return ("", "", "", "", "", "")
-    there = info.endpoint.workload
-    return (there.name, there.canonical_name, there.canonical_revision, there.namespace, "", there.cluster_id)
-
-
 def _workload_labels(side: str, values: tuple[str, ...]) -> Labels:
-    workload, app, version, namespace, principal, cluster_id = (value or UNKNOWN for value in values)
+    workload, service, revision, namespace, principal, app, version, cluster_id = (value or UNKNOWN for value in values)
     return (
         (f"{side}_workload", workload),
-        (f"{side}_canonical_service", app),
-        (f"{side}_canonical_revision", version if app == UNKNOWN or version != UNKNOWN else "latest"),
+        (f"{side}_canonical_service", service),
+        (f"{side}_canonical_revision", revision if service == UNKNOWN or revision != UNKNOWN else "latest"),
         (f"{side}_workload_namespace", namespace),
         (f"{side}_principal", principal),
         (f"{side}_app", app),

@@ -28,6 +28,7 @@ class StreamInfo:
         "downstream_remote_address",
         "end_ns",
         "endpoint",
+        "peer_address",
         "protocol",
         "request_end_ns",
         "request_headers",
@@ -70,6 +71,7 @@ class StreamInfo:
         self.upstream_local_address = ""
         self.downstream_local_address = ""
         self.downstream_remote_address = ""
+        self.peer_address = ""  # the IP address of who connected, whatever headers say
         self.requested_server_name = ""
         self.route: Route | None = None
         self.cluster: Cluster | None = None

@@ -20,6 +20,7 @@ from sidecar.upstream.keepalive import keep_alive
 from sidecar.upstream.load_balancer import LoadBalancer
 from sidecar.upstream.outlier_detection import OutlierDetector
 from sidecar.upstream.pool import HostPool
+from sidecar.upstream.source_address import connect_from
 from sidecar.upstream.tls import client_context, names_match
 
 #: ORIGINAL_DST hosts that nobody used for so long are forgotten (Envoy: cleanup_interval).
@@ -54,6 +55,7 @@ class ClusterRuntime:
         "_cleanup",
         "_contexts",
         "_ejections",
+        "_loopback_source",
         "_original",
         "_outlier_tick",
         "balancer",
@@ -71,7 +73,15 @@ class ClusterRuntime:
         "wheel",
     )
 
-    def __init__(self, config: Cluster, stats: Stats, loop: asyncio.AbstractEventLoop, wheel: TimerWheel) -> None:
+    def __init__(
+        self,
+        config: Cluster,
+        stats: Stats,
+        loop: asyncio.AbstractEventLoop,
+        wheel: TimerWheel,
+        loopback_source: str = "",
+    ) -> None:
+        self._loopback_source = loopback_source
         self.config = config
         self.name = config.name
         self.loop = loop
@@ -253,14 +263,22 @@ class ClusterRuntime:
             if not endpoint.port:
                 transport, _ = await self.loop.create_unix_connection(factory, endpoint.address, **options)
             else:
-                if self.config.bind_address:
-                    options["local_addr"] = (self.config.bind_address, 0)
-                transport, _ = await self.loop.create_connection(factory, endpoint.address, endpoint.port, **options)
+                source = self.config.bind_address or self._source_for(endpoint.address)
+                if source:
+                    options["sock"] = await connect_from(self.loop, source, endpoint.address, endpoint.port)
+                    transport, _ = await self.loop.create_connection(factory, **options)
+                else:
+                    where = endpoint.address, endpoint.port
+                    transport, _ = await self.loop.create_connection(factory, *where, **options)
         if self.config.keepalive is not None:
             keep_alive(transport.get_extra_info("socket"), self.config.keepalive)
         if tls is not None and not names_match(tls, transport.get_extra_info("peercert")):
             transport.abort()
             raise ssl.SSLError(ssl.SSL_ERROR_SSL, "CERTIFICATE_VERIFY_FAILED:verify_SAN_list")
+
+    def _source_for(self, address: str) -> str:
+        """Pods that share a machine call each other from their own addresses; others can not be reached from these."""
+        return self._loopback_source if address.startswith("127.") else ""
 
     def _context(self, tls: UpstreamTls) -> ssl.SSLContext:
         context = self._contexts.get(id(tls))

@@ -19,12 +19,18 @@ class ClusterManager:
     """`active` is what the router looks clusters up in; `warming` ones wait for their first endpoints.
 
     A changed cluster is built anew and replaces the old one once it is warm; until then the old one serves.
+    `loopback_source`: the address that connections to 127.0.0.0/8 come from, "" = the system chooses.
     """
 
     def __init__(
-        self, stats: Stats, loop: asyncio.AbstractEventLoop | None = None, wheel: TimerWheel | None = None
+        self,
+        stats: Stats,
+        loop: asyncio.AbstractEventLoop | None = None,
+        wheel: TimerWheel | None = None,
+        loopback_source: str = "",
     ) -> None:
         self._stats = stats
+        self._loopback_source = loopback_source
         self.loop = loop or asyncio.get_running_loop()
         self.wheel = wheel or TimerWheel(self.loop.call_later, time.monotonic_ns)
         self.active: dict[str, ClusterRuntime] = {}
@@ -66,7 +72,7 @@ class ClusterManager:
         self._count()
 
     def _replace(self, name: str, config: Cluster) -> None:
-        cluster = ClusterRuntime(config, self._stats, self.loop, self.wheel)
+        cluster = ClusterRuntime(config, self._stats, self.loop, self.wheel, self._loopback_source)
         waiting = self.warming.pop(name, None)
         if waiting is not None:
             self._retire(waiting)

@@ -3,11 +3,18 @@ from sidecar.config.clusters import Cluster, Service
 from sidecar.config.endpoints import Endpoint, Workload
 from sidecar.telemetry import istio_metrics, response_flags
 from sidecar.telemetry.istio_metrics import ConnectionRecorder, LocalWorkload, RequestRecorder
+from sidecar.telemetry.peers import Peer, Peers
 from sidecar.telemetry.stats import Stats
 from sidecar.telemetry.stream_info import StreamInfo
 
 HERE = LocalWorkload(
-    workload="productpage-v1", namespace="default", app="productpage", version="v1", cluster_id="Kubernetes"
+    workload="productpage-v1",
+    namespace="default",
+    app="productpage",
+    version="v1",
+    canonical_service="productpage",
+    canonical_revision="v1",
+    cluster_id="Kubernetes",
 )
 REVIEWS = Cluster(
     name="outbound|9080||reviews.default.svc.cluster.local",
@@ -101,7 +108,7 @@ def test_the_receiving_side_knows_itself_and_not_its_caller() -> None:
 
 def test_a_reporter_can_be_told() -> None:
     stats = Stats()
-    RequestRecorder(stats, HERE, "destination").record((request(None, None, 404),))
+    RequestRecorder(stats, HERE, reporter="destination").record((request(None, None, 404),))
     assert only(stats)["reporter"] == "destination"
 
 
@@ -154,6 +161,91 @@ def test_what_is_bound_is_bounded(monkeypatch) -> None:  # type: ignore[no-untyp
     assert len(recorder._bound) <= 2
     totals = {dict(c.labels)["response_code"]: c.value for c in stats.counters() if c.name == "istio_requests_total"}
     assert totals == {"200": 2, "201": 1, "202": 1, "203": 1}
+
+
+GATEWAY = Peer(
+    workload="istio-ingressgateway",
+    namespace="istio-system",
+    app="gw",
+    version="",
+    canonical_service="istio-ingressgateway",
+    canonical_revision="latest",
+    cluster_id="Kubernetes",
+)
+
+
+def arrived(address: str) -> StreamInfo:
+    info = request(INBOUND, Endpoint(address="127.0.0.1", port=19080))
+    info.peer_address = address
+    return info
+
+
+def test_the_receiving_side_tells_its_caller_by_the_address() -> None:
+    stats, peers = Stats(), Peers()
+    peers.update({"127.20.9.1": GATEWAY}, ())
+    recorder = RequestRecorder(stats, HERE, peers)
+    recorder.record((arrived("127.20.9.1"),))
+    labels = only(stats)
+    assert {name: value for name, value in labels.items() if name.startswith("source_")} == {
+        "source_workload": "istio-ingressgateway",
+        "source_canonical_service": "istio-ingressgateway",
+        "source_canonical_revision": "latest",
+        "source_workload_namespace": "istio-system",
+        "source_principal": "unknown",
+        "source_app": "gw",
+        "source_version": "latest",
+        "source_cluster": "Kubernetes",
+    }
+    for number in range(300):  # whoever they are, they are one series, and one that is looked up once
+        recorder.record((arrived(f"10.0.{number // 256}.{number % 256}"),))
+    assert len(recorder._bound) == 2
+    counts = {dict(c.labels)["source_workload"]: c.value for c in stats.counters() if c.name == "istio_requests_total"}
+    assert counts == {"istio-ingressgateway": 1, "unknown": 300}
+
+
+def test_an_address_that_changes_hands_is_noticed() -> None:
+    stats, peers = Stats(), Peers()
+    recorder = RequestRecorder(stats, HERE, peers)
+    for changed, removed in (({"127.20.9.1": GATEWAY}, ()), ({}, ("127.20.9.1",)), ({"127.20.9.1": GATEWAY}, ())):
+        peers.update(changed, removed)
+        recorder.record((arrived("127.20.9.1"),))
+    counts = {dict(c.labels)["source_workload"]: c.value for c in stats.counters() if c.name == "istio_requests_total"}
+    assert counts == {"istio-ingressgateway": 2, "unknown": 1}
+
+
+def test_what_is_said_of_an_endpoints_address_counts_for_it_alone() -> None:
+    stats, peers = Stats(), Peers()
+    theirs = Peer(
+        workload="reviews-v2",
+        namespace="default",
+        app="app-label",
+        version="version-label",
+        canonical_service="reviews",
+        canonical_revision="v2",
+        cluster_id="Kube",
+    )
+    peers.update({"127.20.5.1": theirs}, ())
+    RequestRecorder(stats, HERE, peers).record((request(),))
+    assert (only(stats)["destination_app"], only(stats)["destination_version"]) == ("app-label", "version-label")
+    stats, peers = Stats(), Peers()
+    peers.update({"127.20.5.1": GATEWAY}, ())  # not yet heard that reviews-v2 is there now
+    RequestRecorder(stats, HERE, peers).record((request(),))
+    assert only(stats)["destination_app"] == "reviews"
+
+
+def test_an_open_connection_is_counted_as_opened() -> None:
+    stats = Stats()
+    recorder = ConnectionRecorder(stats, HERE)
+    info = request()
+    info.end_ns, info.upstream_local_address = -1, "127.20.1.1:5000"
+    recorder.record(info)
+    assert {c.name: c.value for c in stats.counters() if c.name.startswith("istio_")} == {
+        "istio_tcp_connections_opened_total": 1
+    }
+    info.end_ns = 5
+    recorder.record(info)
+    totals = {c.name: c.value for c in stats.counters() if c.name.startswith("istio_tcp_connections")}
+    assert totals == {"istio_tcp_connections_opened_total": 1, "istio_tcp_connections_closed_total": 1}
 
 
 def test_connections() -> None:
