@@ -19,6 +19,7 @@ def follow(client: APIClient, project: str, sink: Sink) -> None:
     """For ever; ends by an exception of a signal's handler. A daemon that goes away is asked again when it is back."""
     since = time.time()
     told_away = False
+    sick: set[str] = set()
     from docker.errors import DockerException
 
     while True:
@@ -30,7 +31,7 @@ def follow(client: APIClient, project: str, sink: Sink) -> None:
                     continue
                 since = event.get("timeNano", 0) / 1e9
                 attributes = event.get("Actor", {}).get("Attributes") or {}
-                if is_ours(attributes, project) and (told := describe(event.get("Action", ""), attributes)):
+                if is_ours(attributes, project) and (told := describe(event.get("Action", ""), attributes, sick)):
                     sink({"event": "note", **told})
         except (DockerException, OSError) as problem:
             if not told_away:
@@ -45,8 +46,8 @@ def is_ours(attributes: dict[str, Any], project: str) -> bool:
     return own == project or (not own and discovery.INJECTED_LABEL in attributes)
 
 
-def describe(action: str, attributes: dict[str, Any]) -> dict[str, str] | None:
-    """One event in words, with its level; None for what is as it should be."""
+def describe(action: str, attributes: dict[str, Any], sick: set[str]) -> dict[str, str] | None:
+    """One event in words, with its level; None for what is as it should be. `sick`: who was said to be unhealthy."""
     name = attributes.get("name", "?")
     role = attributes.get(discovery.ROLE_LABEL, "")
     if action == "die":
@@ -63,5 +64,10 @@ def describe(action: str, attributes: dict[str, Any]) -> dict[str, str] | None:
         return {"level": "info", "text": f"{name} was {action}d"}
     if action.startswith("health_status"):
         state = action.partition(": ")[2]
-        return {"level": "warning" if state == "unhealthy" else "info", "text": f"{name} is {state}"}
+        if state == "unhealthy":
+            sick.add(name)
+            return {"level": "warning", "text": f"{name} is unhealthy"}
+        if name in sick:
+            sick.discard(name)
+            return {"level": "info", "text": f"{name} is healthy again"}
     return None

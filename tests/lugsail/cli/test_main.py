@@ -14,8 +14,8 @@ from lugsail.cli.main import build_app
 from tests.lugsail.cli.conftest import Cli
 
 COMMANDS = [
-    *(["up"], ["down"], ["status"], ["logs"], ["apply"], ["delete"], ["get"], ["validate"], ["exec"], ["run"], ["load"]),
-    *(["version"], ["proxy-status"], ["ps"], ["render"]),
+    *(["up"], ["down"], ["status"], ["logs"], ["apply"], ["delete"], ["get"], ["validate"], ["exec"], ["run"]),
+    *(["load"], ["version"], ["proxy-status"], ["ps"], ["render"]),
     *(["proxy-config", each] for each in ("listeners", "routes", "clusters", "endpoints", "bootstrap", "all")),
 ]
 
