@@ -44,7 +44,9 @@ GC_THRESHOLDS = (50_000, 20, 50)
 # Platform adapters: kind → its source, None where the command line does not ask for it. The first one wins a name.
 SOURCES: dict[str, Callable[[Options], Source | None]] = {
     "file": lambda o: StaticFileSource(o.registry) if o.registry else None,
-    "docker": lambda o: DockerSource(o.docker_host, o.docker_project, o.docker_all) if o.docker else None,
+    "docker": lambda o: (
+        DockerSource(o.docker_host, o.docker_project, o.docker_all, injected=o.inject) if o.docker else None
+    ),
 }
 _EVENT_NAMES = {EventType.ADDED: "add", EventType.MODIFIED: "update", EventType.DELETED: "delete"}
 

@@ -27,6 +27,9 @@ RETRY_S = (1.0, 30.0)
 # A sidecar that lived this long had a good start; the next failure is counted from one again.
 SETTLED_S = 30.0
 AT_ONCE = 4
+# A sidecar whose app is gone waits so long: `docker compose down --remove-orphans` removes it too, and both at once
+# would make one of them fail.
+LEFT_ALONE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class AutomaticInjector:
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._trouble: dict[tuple[str, str], _Trouble] = {}
         self._told: set[tuple[str, str]] = set()
+        self._left: dict[str, float] = {}  # sidecars without an app → since when
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def run(self) -> None:
@@ -100,10 +104,7 @@ class AutomaticInjector:
                 world = await asyncio.to_thread(engine.world)
                 plan = containers.plan(world, rules, self._busy)
                 self._tell(plan)
-                for left in plan.remove:
-                    log.info("container %s: its app is gone; removing it", left.name)
-                    self._begin(left.owner, asyncio.to_thread(engine.remove, left.id))
-                wait_s = self._start(plan, engine, rules, reachable, world)
+                wait_s = min(self._remove(plan, engine), self._start(plan, engine, rules, reachable, world))
                 try:
                     async with asyncio.timeout(wait_s):  # wait_for of 3.11 may lose a cancellation
                         await self._changed.wait()
@@ -137,6 +138,19 @@ class AutomaticInjector:
                 wait_s = min(wait_s, due - now)
             elif app.id not in self._busy:
                 self._begin(app.id, self._inject(verdict, engine, rules, reachable, world))
+        return wait_s
+
+    def _remove(self, plan: Plan, engine: Engine) -> float:
+        """Remove what has been left alone for long enough; seconds until the next will have been."""
+        now, wait_s = self._clock(), LOOK_EVERY_S
+        self._left = {left.id: self._left.get(left.id, now) for left in plan.remove}
+        for left in plan.remove:
+            rest_s = self._left[left.id] + LEFT_ALONE_S - now
+            if rest_s > 0:
+                wait_s = min(wait_s, rest_s)
+                continue
+            log.info("container %s: its app is gone; removing it", left.name)
+            self._begin(left.owner, asyncio.to_thread(engine.remove, left.id))
         return wait_s
 
     def _begin(self, owner: str, work: object) -> None:

@@ -52,6 +52,9 @@ def _control_plane(proxy: str, networks: Document) -> Document:
             *("--docker", "--inject", "--user", "1337", "--store", f"{STORE}/store.db", "--seed", SEED),
         ],
         "user": "root",
+        # To join the group of Docker's socket, own the store, and become user 1337 for good.
+        "cap_drop": ["ALL"],
+        "cap_add": ["SETUID", "SETGID", "CHOWN"],
         "volumes": ["/var/run/docker.sock:/var/run/docker.sock", f"{STORE_VOLUME}:{STORE}"],
         **networks,
         "ports": _published(["${LUGSAIL_API_PORT:-8081}:8080", "${LUGSAIL_MONITORING_PORT:-15014}:15014"]),

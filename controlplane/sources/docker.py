@@ -43,7 +43,8 @@ _OVERLAP_S = 2
 
 class DockerSource:
     """`project`: only that compose project's containers; "" means the own container's project, where there is one.
-    `everything`: all containers with labels of ours. `probe` and `own_ids` are for tests."""
+    `everything`: all containers with labels of ours. `injected`: who asks for a sidecar gets one (plan_pods). `probe`
+    and `own_ids` are for tests."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class DockerSource:
         project: str = "",
         everything: bool = False,
         *,
+        injected: bool = False,
         probe: readiness.Probe = readiness.probe,
         own_ids: Callable[[], tuple[str, ...]] = own_container_ids,
         retry_s: float = RETRY_S,
@@ -59,6 +61,7 @@ class DockerSource:
         self.host = host
         self._asked_project = project
         self._everything = everything
+        self._injected = injected
         self._own_ids = own_ids
         self._retry_s = retry_s
         self._resync_s = resync_s
@@ -252,7 +255,7 @@ class DockerSource:
     # Saying
 
     def _plan(self) -> Plan:
-        plan = plan_pods(self._containers.values(), self._networks())
+        plan = plan_pods(self._containers.values(), self._networks(), self._injected)
         self._prober.watch(plan.serving, keep=plan.targets)
         return plan
 

@@ -22,6 +22,10 @@ SERVICE_ACCOUNT, WORKLOAD = f"{PREFIX}service-account", f"{PREFIX}workload"
 ROLE_APP, ROLE_PROXY, ROLE_INIT, ROLE_POD = "app", "proxy", "init", "pod"
 ROLE_GATEWAY, ROLE_CONTROL_PLANE = "gateway", "control-plane"
 
+# Who asks for a sidecar of its own: the container, or one of its project for all of them.
+INJECT_LABELS = ("sidecar.istio.io/inject", f"{PREFIX}inject")
+PROJECT_INJECTION, ENABLED = "istio-injection", "enabled"
+
 MAX_PORTS = 64
 _MAX_PORTS_LENGTH = 4096
 _MAX_WORKLOAD_LABELS = 64

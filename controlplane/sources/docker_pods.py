@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from controlplane.sources.docker_containers import Container
 from controlplane.sources.docker_labels import (
+    ENABLED,
+    INJECT_LABELS,
     PORTS,
+    PROJECT_INJECTION,
     ROLE_APP,
     ROLE_CONTROL_PLANE,
     ROLE_GATEWAY,
@@ -72,9 +75,15 @@ class Plan:
         return frozenset(pod.target for pod in self.pods if pod.target is not None and pod.serves)
 
 
-def plan_pods(containers: Iterable[Container], networks: Collection[str] | None) -> Plan:
-    """All pods of these containers. `networks`: ids of the networks within reach, None for all of them."""
+def plan_pods(
+    containers: Iterable[Container], networks: Collection[str] | None, injected: bool = False
+) -> Plan:
+    """All pods of these containers. `networks`: ids of the networks within reach, None for all of them.
+
+    `injected`: whoever asks for a sidecar by label is about to get one, and counts when it is there.
+    """
     everything = [c for c in containers if not c.is_one_off]
+    enabled = {c.project for c in everything if c.label_map.get(PROJECT_INJECTION) == ENABLED and c.project}
     members: dict[str, list[Container]] = {}
     for container in everything:
         if container.owner:
@@ -91,19 +100,35 @@ def plan_pods(containers: Iterable[Container], networks: Collection[str] | None)
             warnings.append(f"container {container.name}: {error}; it is left out")
             continue
         if claim is not None:
-            pods.append(_pod(claim, container, members.get(container.id, []), networks))
+            waits = container.role == ROLE_POD or (injected and _asks_for_sidecar(container, enabled))
+            pods.append(_pod(claim, container, members.get(container.id, []), networks, waits))
     accepted, conflicts = _without_conflicts(pods)
     return Plan(accepted, tuple(warnings + conflicts + _unreachable(accepted)))
 
 
-def _pod(claim: Claim, container: Container, members: Sequence[Container], networks: Collection[str] | None) -> Pod:
+def _asks_for_sidecar(container: Container, enabled_projects: Collection[str]) -> bool:
+    if container.role:
+        return False
+    said = [value.lower() for name in INJECT_LABELS if (value := container.label_map.get(name))]
+    return said[0] == "true" if said else container.project in enabled_projects
+
+
+def _pod(
+    claim: Claim,
+    container: Container,
+    members: Sequence[Container],
+    networks: Collection[str] | None,
+    waits_for_sidecar: bool,
+) -> Pod:
     working = sorted((m for m in members if m.role in (ROLE_APP, ROLE_PROXY)), key=lambda c: c.id)
     address = _address(container, networks) if container.is_running else ""
-    target = _target(claim, container, working, address) if address else None
+    target = _target(claim, container, working, address, waits_for_sidecar) if address else None
     return Pod(claim, container, address, target, all(c.serves for c in (container, *working)))
 
 
-def _target(claim: Claim, container: Container, working: Sequence[Container], address: str) -> Target | None:
+def _target(
+    claim: Claim, container: Container, working: Sequence[Container], address: str, waits_for_sidecar: bool
+) -> Target | None:
     generation = tuple(c.generation for c in (container, *working))
     ports = tuple(port.target for port in claim.ports)
     if container.role == ROLE_GATEWAY:
@@ -111,8 +136,8 @@ def _target(claim: Claim, container: Container, working: Sequence[Container], ad
         return Target(address, (), GATEWAY_HEALTH_PORT, generation)
     if any(member.role == ROLE_PROXY for member in working):
         return Target(address, ports, AGENT_PORT, generation)
-    if container.role == ROLE_POD:
-        return None  # the sidecar that it is made for has not come yet
+    if waits_for_sidecar:
+        return None  # it has not come yet
     return Target(address, ports, 0, generation)
 
 

@@ -53,6 +53,22 @@ def test_an_app_that_owns_the_network_may_get_a_sidecar_later():
     assert plan(app, proxy).pods[0].target.http_port == 15020
 
 
+def test_where_sidecars_are_injected_nobody_who_asks_for_one_counts_without():
+    def ready(*containers: Json) -> dict[str, bool]:
+        made = plan_pods([parse_container(c) for c in containers], None, injected=True)
+        return {pod.claim.workload: pod.target is not None for pod in made.pods}
+
+    asks = plain("asks", **{"lugsail.io/inject": "true"})
+    quiet, refuses = plain("quiet"), plain("refuses", **{"sidecar.istio.io/inject": "false"})
+    assert ready(asks, quiet, refuses) == {"asks": False, "quiet": True, "refuses": True}
+    enabler = plain("enabler", **{"istio-injection": "enabled"})
+    assert ready(quiet, refuses, enabler) == {"quiet": False, "refuses": True, "enabler": False}
+    assert plan(asks).pods[0].target is not None, "nobody injects here"
+    proxy = recorded("proxy", "asks-proxy")
+    proxy["HostConfig"]["NetworkMode"] = f"container:{asks['Id']}"
+    assert ready(asks, proxy) == {"asks": True}
+
+
 def test_the_first_network_within_reach_by_name_counts():
     web = plain("web")
     web["NetworkSettings"]["Networks"] = {
