@@ -106,6 +106,11 @@ class Client:
         """A /debug page as JSON."""
         return self._json("GET", f"/debug/{page}")[0]
 
+    def workloads(self) -> Resource:
+        """Who has which address: `items` with address, name, namespace, app, version."""
+        found: Resource = self._json("GET", "/apis/lugsail.io/v1/workloads")[0]
+        return found
+
     def is_ready(self) -> bool:
         try:
             return self._exchange("GET", "/ready", None)[0] == 200

@@ -34,6 +34,7 @@ COMMANDS = {
     "down": Command("down", "down", "Stop the mesh."),
     "status": Command("status", "status", "Workloads, sync state, memory."),
     "logs": Command("logs", "logs", "The log of an app or of its proxy."),
+    "requests": Command("requests", "requests", "Every request of the mesh, and why it ended so."),
     "apply": Command("apply", "apply", "Create or update resources."),
     "delete": Command("delete", "delete", "Delete resources."),
     "get": Command("get", "get", "Show resources."),

@@ -14,6 +14,7 @@ from typing import Any
 from lugsail.lab.addressing import ADMIN_PORT
 from lugsail.lab.errors import LabError, NotRunning
 from lugsail.lab.paths import Home
+from lugsail.lab.proxy_logs import LogFiles, ProxyLogs
 from lugsail.lab.running import PROCESSES, RunningMesh, sync_of, sync_states
 from lugsail.lab.state import LabState, leftovers, read_state
 
@@ -102,6 +103,10 @@ class ProcessMesh(RunningMesh):
 
     def log(self, name: str, part: str, tail: int | None, follow: bool) -> Iterator[bytes]:
         return read_log(find_log(self.home, name, part), tail, follow)
+
+    def proxy_logs(self, back: bool, follow: bool) -> ProxyLogs:
+        names = {str(pod["workload"]): f"{pod['workload']}.{pod['namespace']}" for pod in self.state.pods}
+        return LogFiles(self.home.logs, names, back)
 
     def execute(self, workload: str, words: list[str]) -> int:
         pod = self.pod(workload)

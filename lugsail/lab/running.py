@@ -13,6 +13,7 @@ from typing import Any
 
 from lugsail.lab.errors import LabError, NotRunning
 from lugsail.lab.paths import Home
+from lugsail.lab.proxy_logs import ProxyLogs
 
 PROJECT_VARIABLE = "LUGSAIL_PROJECT"
 PROCESSES, DOCKER = "processes", "docker"
@@ -41,6 +42,10 @@ class RunningMesh(ABC):
     @abstractmethod
     def log(self, name: str, part: str, tail: int | None, follow: bool) -> Iterator[bytes]:
         """Pieces of the log of a workload's part (app, proxy, init), of `controlplane`, or of `lab`."""
+
+    @abstractmethod
+    def proxy_logs(self, back: bool, follow: bool) -> ProxyLogs:
+        """The logs of all proxies; `back`: with what was written before, `follow`: with what will be written."""
 
     @abstractmethod
     def execute(self, workload: str, words: list[str]) -> int:

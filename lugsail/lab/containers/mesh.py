@@ -13,6 +13,7 @@ from lugsail.lab.containers import discovery, engine, readiness
 from lugsail.lab.containers.discovery import Container, View, Workload
 from lugsail.lab.errors import LabError, NotRunning
 from lugsail.lab.process_mesh import is_a_gateway
+from lugsail.lab.proxy_logs import ProxyLogs
 from lugsail.lab.running import DOCKER, RunningMesh, sync_of
 
 if TYPE_CHECKING:
@@ -108,6 +109,11 @@ class ContainerMesh(RunningMesh):
             yield from pieces
         except DockerException as problem:
             raise engine.failure(problem) from problem
+
+    def proxy_logs(self, back: bool, follow: bool) -> ProxyLogs:
+        from lugsail.lab.containers.proxy_logs import ContainerLogs
+
+        return ContainerLogs(self.client, self.view, back, follow)
 
     def _log_of(self, name: str, part: str) -> Container:
         view = self.view()
