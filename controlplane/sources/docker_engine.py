@@ -19,7 +19,7 @@ _WORKERS = 8
 
 # What changes a container's place in the mesh. A health check's own execs would be most of a stream without a filter.
 EVENTS = (
-    *("create", "start", "die", "pause", "unpause", "health_status", "destroy", "rename", "update"),
+    *("create", "start", "kill", "die", "pause", "unpause", "health_status", "destroy", "rename", "update"),
     *("connect", "disconnect"),
 )
 

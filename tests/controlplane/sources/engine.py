@@ -223,9 +223,12 @@ class FakeEngine:
         response.enable_chunked_encoding()
         await response.prepare(request)
         queue: asyncio.Queue[Json | None] = asyncio.Queue()
+        asked = json.loads(request.query.get("filters", "{}")).get("event", [])
         self._followers.add(queue)
         try:
             while (event := await queue.get()) is not None:
+                if asked and event["Action"].partition(":")[0] not in asked:
+                    continue
                 await response.write(json.dumps(event).encode() + b"\n")
         finally:
             self._followers.discard(queue)

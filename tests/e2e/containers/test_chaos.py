@@ -19,7 +19,7 @@ from tests.e2e.steady import Get, Steady
 
 pytestmark = pytest.mark.e2e
 
-PORT = 18046
+PORT = 18070
 REVIEWS = "http://reviews:9080/reviews/0"
 RATE = 60.0
 THREADS = 6
