@@ -19,6 +19,7 @@ from controlplane.apiserver.resources import BODY_LIMIT_BYTES, ResourceApi
 from controlplane.apiserver.storage import Event, EventType, Store, StoreError, StoreUnusable
 from controlplane.apiserver.watch import WatchLog
 from controlplane.debug.metrics import ControlPlaneMetrics
+from controlplane.debug.observers import ObserverPages
 from controlplane.debug.routes import DebugPages
 from controlplane.listening import CannotListen, check_free, serve_http
 from controlplane.mesh_config_file import BadMeshConfig, MeshConfigFile
@@ -88,6 +89,12 @@ class ControlPlane:
             push_all=self._push_all,
             is_serving=lambda: self.ads.is_serving,
         )
+        self.observers = ObserverPages(
+            lambda: self.keeper.current.snapshot if self.keeper.current else None,
+            lambda: [connection.proxy for connection in self.ads.connections.values()],
+            lambda: self.store.revision,
+            (options.address, options.monitoring_port),
+        )
         metrics.follow(self._count_services, lambda: self.store.revision, lambda: len(self.registry.errors()))
         self.board.written(self.store.revision)
 
@@ -98,7 +105,7 @@ class ControlPlane:
         for port, flag in ports:
             check_free(o.address, port, flag)
         apps = (
-            (self.debug.api_routes() + self.debug.routes() + self.api.routes(), o.http_port),
+            (self.observers.routes() + self.debug.api_routes() + self.debug.routes() + self.api.routes(), o.http_port),
             (
                 self.debug.monitoring_routes() + self.debug.routes(),
                 o.monitoring_port,

@@ -16,7 +16,7 @@ from controlplane.xds.observer import XdsObserver
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0)
 _BYTES = (1_000, 10_000, 100_000, 1_000_000, 4_000_000, 10_000_000, 40_000_000)
-_KINDS = ("cds", "eds", "lds", "rds", "nds")
+_KINDS = ("cds", "eds", "lds", "rds", "nds", "wds")
 _GAUGE_TYPE = re.compile(rb"^(# TYPE \S+ )gauge$", re.MULTILINE)
 
 
@@ -28,7 +28,7 @@ class IstioCounter(Gauge):
 
 
 class ControlPlaneMetrics(XdsObserver):
-    """All of them, in registries of their own. Times in seconds, label `type` is cds, eds, lds, rds or nds."""
+    """All of them, in registries of their own. Times in seconds, label `type` is cds, eds, lds, rds, nds or wds."""
 
     def __init__(self) -> None:
         self.registry = r = CollectorRegistry()

@@ -10,11 +10,12 @@ from envoy.config.core.v3 import base_pb2, config_source_pb2, grpc_service_pb2, 
 from envoy.extensions.access_loggers.file.v3 import file_pb2
 from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2
+from envoy.type.tracing.v3 import custom_tag_pb2
 from google.protobuf.struct_pb2 import Struct
 
 from controlplane.model.mesh_config import ACCESS_LOG_FORMAT, MeshConfig
 from controlplane.model.telemetry import SERVER, LogSettings
-from controlplane.translate.protos import any_of
+from controlplane.translate.protos import any_of, duration, uint32
 from controlplane.translate.view import View
 from lugsail.api.mesh_config import FileAccessLog
 
@@ -22,6 +23,9 @@ STANDARD_OUTPUT = "/dev/stdout"
 #: The bootstrap's static cluster of Envoy's access log service, and the log's names, as Istio has them.
 LOG_SERVICE_CLUSTER = "envoy_accesslog_service"
 HTTP_LOG_NAME, TCP_LOG_NAME = "http_envoy_accesslog", "tcp_envoy_accesslog"
+#: How long an Envoy collects records, and how many it keeps while the service does not read: about 2,000 requests.
+LOG_FLUSH_S = 0.5
+LOG_BUFFER_BYTES = 1024 * 1024
 
 # Istio's default JSON log: label -> command operators.
 JSON_FORMAT = {
@@ -58,7 +62,12 @@ def http_access_logs(view: View, side: str) -> list[Any]:
     """For HTTP requests. `side`: CLIENT or SERVER."""
     logs = list(_asked_for(view, side))
     if view.mesh.access_log_service and view.proxy.is_stock_envoy:
-        config = als_pb2.HttpGrpcAccessLogConfig(common_config=_service(HTTP_LOG_NAME))
+        config = als_pb2.HttpGrpcAccessLogConfig(
+            common_config=_service(HTTP_LOG_NAME),
+            additional_request_headers_to_log=["content-type"],
+            additional_response_headers_to_log=["grpc-status"],
+            additional_response_trailers_to_log=["grpc-status"],
+        )
         logs.append(_log("envoy.access_loggers.http_grpc", config))
     return logs
 
@@ -136,5 +145,19 @@ def _service(log_name: str) -> Any:
         envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=LOG_SERVICE_CLUSTER)
     )
     return als_pb2.CommonGrpcAccessLogConfig(
-        log_name=log_name, grpc_service=service, transport_api_version=config_source_pb2.ApiVersion.V3
+        log_name=log_name,
+        grpc_service=service,
+        transport_api_version=config_source_pb2.ApiVersion.V3,
+        buffer_flush_interval=duration(LOG_FLUSH_S),
+        buffer_size_bytes=uint32(LOG_BUFFER_BYTES),
+        custom_tags=[_metadata_tag("cluster", "services"), _metadata_tag("host", "workload")],
     )
+
+
+def _metadata_tag(kind: str, key: str) -> Any:
+    """`istio.<key>` of the metadata that clusters and endpoints have: who was called, as it was at that moment."""
+    tag = custom_tag_pb2.CustomTag(tag=f"istio.{key}")
+    getattr(tag.metadata.kind, kind).SetInParent()
+    tag.metadata.metadata_key.key = "istio"
+    tag.metadata.metadata_key.path.add(key=key)
+    return tag

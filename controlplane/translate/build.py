@@ -16,13 +16,21 @@ from controlplane.translate.inbound import inbound_listeners
 from controlplane.translate.inbound_ports import inbound_ports
 from controlplane.translate.listener import outbound_listeners
 from controlplane.translate.name_table import name_tables
-from controlplane.translate.protos import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE, ROUTE_TYPE
+from controlplane.translate.protos import (
+    CLUSTER_TYPE,
+    ENDPOINT_TYPE,
+    LISTENER_TYPE,
+    NAME_TABLE_TYPE,
+    ROUTE_TYPE,
+    WORKLOAD_TYPE,
+)
 from controlplane.translate.sidecar_route import sidecar_route
 from controlplane.translate.tracing import telemetry_services
 from controlplane.translate.view import View, view_of
+from controlplane.translate.workloads import workload_resources
 
 # In the order in which they are pushed: clusters before what names them, names after what serves them.
-TYPES = (CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE)
+TYPES = (CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE, WORKLOAD_TYPE)
 
 
 class Translator:
@@ -36,7 +44,7 @@ class Translator:
     def build(
         self, snapshot: MeshSnapshot, proxy: Proxy, type_url: str, names: frozenset[str] | None
     ) -> Mapping[str, BuiltResource]:
-        """The resources of a type by name. `names` None: all of them (listeners, clusters and the name table).
+        """The resources of a type by name. `names` None: all of them (not of routes and endpoints).
 
         For routes and endpoints only the named ones: an unknown route configuration is left out, the endpoints of an
         unknown cluster are an empty assignment. An unknown type has no resources.
@@ -70,6 +78,8 @@ class Translator:
             return patched(view, type_url, route_configurations(view, names or ()))
         if type_url == NAME_TABLE_TYPE:
             return _only(name_tables(view), names)
+        if type_url == WORKLOAD_TYPE:
+            return _only(workload_resources(view), names)
         return {}
 
 

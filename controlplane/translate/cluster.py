@@ -67,7 +67,7 @@ def _outbound(view: View) -> _Outbound:
     rules = tuple(view.rule(service) for service in services)
     resolved = tuple(view.snapshot.endpoints_for(service) for service in services if service.is_dns)
     stances = tuple(locality.stance(view, rule) for rule in rules if rule is not None)
-    key = ("clusters", services, rules, resolved, stances, view.proxy.is_router, view.mesh)
+    key = ("clusters", services, rules, resolved, stances, view.proxy.is_router, _is_bound(view), view.mesh)
     return view.memo.get(key, lambda: _build_all_outbound(view, rules))
 
 
@@ -93,11 +93,16 @@ def _outbound_cluster(
     endpoints = view.snapshot.endpoints_for(service) if service.is_dns else None
     # A gateway's connections have no original destination to go on to, so Istio gives it (empty) EDS instead.
     original_dst = service.is_original_dst and not view.proxy.is_router
-    key = ("cluster", service, port, rule, subset, preference, endpoints, original_dst, view.mesh)
-    return view.memo.get(
-        key,
-        lambda: _build_outbound(view.mesh, service, port, rule, subset, policy, preference, endpoints, original_dst),
-    )
+    unbind = service.external and _is_bound(view)
+    key = ("cluster", service, port, rule, subset, preference, endpoints, original_dst, unbind, view.mesh)
+    parts = (service, port, rule, subset, policy, preference, endpoints, original_dst, unbind)
+    return view.memo.get(key, lambda: _build_outbound(view.mesh, *parts))
+
+
+def _is_bound(view: View) -> bool:
+    """Whether it is an Envoy on a machine shared with other pods, whose bootstrap binds it to its loopback address."""
+    proxy = view.proxy
+    return proxy.is_stock_envoy and not proxy.captures and proxy.addresses[0].startswith("127.")
 
 
 def _build_outbound(
@@ -110,6 +115,7 @@ def _build_outbound(
     preference: locality.Preference,
     endpoints: tuple[Endpoint, ...] | None,
     original_dst: bool,
+    unbind: bool,
 ) -> tuple[BuiltResource, str | None]:
     name = outbound_cluster(service.host, port.number, subset)
     cluster = _Cluster(name=name, alt_stat_name=name, connect_timeout=duration(mesh.connect_timeout_s))
@@ -133,6 +139,11 @@ def _build_outbound(
     problem = apply_tls(cluster, options, policy.tls, http2, mesh.system_ca_file)
     apply_proxy_protocol(cluster, policy.proxy_protocol)
     set_http_options(cluster, options)
+    if unbind:
+        # From any address, against the bootstrap: nothing outside of 127.0.0.0/8 can be reached from an address in it.
+        bind = cluster.upstream_bind_config
+        bind.source_address.CopyFrom(address_pb2.SocketAddress(address="0.0.0.0", port_value=0))  # noqa: S104
+        bind.extra_source_addresses.add().address.CopyFrom(address_pb2.SocketAddress(address="::", port_value=0))
     cluster.metadata.CopyFrom(_metadata((service,), rule, subset, service.external))
     return built(name, cluster), problem
 

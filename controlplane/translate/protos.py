@@ -16,6 +16,7 @@ ROUTE_TYPE = f"{TYPE_PREFIX}envoy.config.route.v3.RouteConfiguration"
 CLUSTER_TYPE = f"{TYPE_PREFIX}envoy.config.cluster.v3.Cluster"
 ENDPOINT_TYPE = f"{TYPE_PREFIX}envoy.config.endpoint.v3.ClusterLoadAssignment"
 NAME_TABLE_TYPE = f"{TYPE_PREFIX}istio.networking.nds.v1.NameTable"
+WORKLOAD_TYPE = f"{TYPE_PREFIX}lugsail.workload.v1.Workload"
 
 
 def any_of(message: Any) -> AnyMessage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class XdsObserver:
-    """Every method is optional to override. Durations in seconds, types as `CDS`, `EDS`, `LDS`, `RDS`, `NDS`."""
+    """Every method is optional to override. Durations in seconds, types as `CDS`, `EDS`, `LDS`, `RDS`, `NDS`, `WDS`."""
 
     def connected(self, count: int) -> None:
         """There are `count` streams now."""

@@ -5,9 +5,9 @@ from itertools import permutations
 import pytest
 
 from controlplane.model.mesh_snapshot import MeshSnapshot
-from controlplane.translate.affected import ALL_TYPES, PROXY_TYPES, affected_types
+from controlplane.translate.affected import ALL_TYPES, PROXY_TYPES, RULE_TYPES, affected_types
 from controlplane.translate.build import Translator
-from controlplane.translate.protos import LISTENER_TYPE, ROUTE_TYPE
+from controlplane.translate.protos import LISTENER_TYPE, ROUTE_TYPE, WORKLOAD_TYPE
 from lugsail.api.base import Resource
 from tests.controlplane.model.factory import resource, sidecar
 from tests.controlplane.translate.test_build import base, changed, versions
@@ -52,9 +52,9 @@ def test_nothing_else_changes(old: str, new: str) -> None:
         ("http rule", "http rule", frozenset()),
         ("http rule", "other status", {ROUTE_TYPE}),
         ("none", "gateway", {LISTENER_TYPE, ROUTE_TYPE}),
-        ("http rule", "elsewhere", ALL_TYPES),
+        ("http rule", "elsewhere", RULE_TYPES),
         ("none", "rule", PROXY_TYPES),
-        ("none", "sidecar", ALL_TYPES),
+        ("none", "sidecar", RULE_TYPES),
     ],
 )
 def test_no_more_than_needed(old: str, new: str, expected: frozenset[str]) -> None:
@@ -71,7 +71,8 @@ def test_layer_4_rules_reach_into_listeners() -> None:
 
 def test_a_changed_endpoint_affects_everything_but_names() -> None:
     first = base("{host: web}")
-    assert affected_types(first, base("{host: web}", address="10.0.0.9", previous=first)) == PROXY_TYPES
+    found = affected_types(first, base("{host: web}", address="10.0.0.9", previous=first))
+    assert found == PROXY_TYPES | {WORKLOAD_TYPE}
 
 
 def test_a_changed_endpoint_of_a_service_without_an_address_affects_names_too() -> None:
@@ -81,7 +82,7 @@ def test_a_changed_endpoint_of_a_service_without_an_address_affects_names_too() 
         return base("{host: web}", resource("ServiceEntry", "wild", spec), previous=previous)
 
     first = wild("10.0.0.50")
-    assert affected_types(first, wild("10.0.0.51", first)) == ALL_TYPES
+    assert affected_types(first, wild("10.0.0.51", first)) == RULE_TYPES
 
 
 def test_the_first_snapshot_affects_everything() -> None:

@@ -4,7 +4,14 @@ from controlplane.model.mesh_snapshot import MeshSnapshot
 from controlplane.model.proxy import Proxy
 from controlplane.translate.build import TYPES, Translator
 from controlplane.translate.built import BuiltResource
-from controlplane.translate.protos import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE, ROUTE_TYPE
+from controlplane.translate.protos import (
+    CLUSTER_TYPE,
+    ENDPOINT_TYPE,
+    LISTENER_TYPE,
+    NAME_TABLE_TYPE,
+    ROUTE_TYPE,
+    WORKLOAD_TYPE,
+)
 from tests.controlplane.model.factory import mesh, resource, service, sidecar, workload
 
 WEB = "web.default.svc.cluster.local"
@@ -34,6 +41,7 @@ def everything(translator: Translator, made: MeshSnapshot, proxy: Proxy) -> dict
         CLUSTER_TYPE: None,
         LISTENER_TYPE: None,
         NAME_TABLE_TYPE: None,
+        WORKLOAD_TYPE: None,
         ROUTE_TYPE: frozenset({"80", "81"}),
         ENDPOINT_TYPE: frozenset(name for name in clusters if name.startswith("outbound")),
     }
@@ -65,7 +73,8 @@ def test_only_the_endpoints_change_with_a_workload() -> None:
     first = base("{host: web}")
     before = versions(translator, first, caller)
     after = versions(translator, base("{host: web}", previous=first, address="10.0.0.9"), caller)
-    assert changed(before, after) == {(ENDPOINT_TYPE, f"outbound|80|{s}|{WEB}") for s in ("", "v1")}
+    workloads = {(WORKLOAD_TYPE, "10.0.0.1"), (WORKLOAD_TYPE, "10.0.0.9")}
+    assert changed(before, after) == {(ENDPOINT_TYPE, f"outbound|80|{s}|{WEB}") for s in ("", "v1")} | workloads
 
 
 def test_only_the_cluster_changes_with_a_traffic_policy() -> None:
@@ -89,7 +98,8 @@ def test_proxies_that_see_the_same_share_the_same_objects() -> None:
     one = everything(translator, made, sidecar("web-v1", "10.0.0.1"))
     other = everything(translator, made, sidecar("web-v2", "10.0.0.2"))
     shared = [key for key in one if one[key] is other.get(key)]
-    assert {type_url for type_url, _ in shared} == {CLUSTER_TYPE, ENDPOINT_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE}
+    kinds = {CLUSTER_TYPE, ENDPOINT_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE, WORKLOAD_TYPE}
+    assert {type_url for type_url, _ in shared} == kinds
     assert (ROUTE_TYPE, "80") in shared and (CLUSTER_TYPE, f"outbound|80||{WEB}") in shared
 
 

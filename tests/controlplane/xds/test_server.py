@@ -15,13 +15,13 @@ from controlplane.xds.distribution import follow
 from controlplane.xds.observer import XdsObserver
 from controlplane.xds.server import AdsServer, PortTaken
 from controlplane.xds.status import StatusBoard
-from controlplane.xds.type_urls import CDS, EDS, LDS, NDS, PUSH_ORDER, RDS
+from controlplane.xds.type_urls import CDS, EDS, LDS, NDS, PUSH_ORDER, RDS, WDS
 from tests.controlplane.plane import AdsClient, NamesClient, node
 from tests.controlplane.xds.fakes import FakeMesh, FakeTranslator, until
 
 HOST = "127.31.8.2"
 # What a proxy asks for; names are its agent's business.
-CONFIGURED = {CDS: "SYNCED", EDS: "SYNCED", LDS: "SYNCED", RDS: "SYNCED", NDS: "NOT SENT"}
+CONFIGURED = {CDS: "SYNCED", EDS: "SYNCED", LDS: "SYNCED", RDS: "SYNCED", NDS: "NOT SENT", WDS: "NOT SENT"}
 MESH = FakeMesh(
     clusters={"v1": "1", "v2": "1"},
     endpoints={"v1": "1", "v2": "1"},
