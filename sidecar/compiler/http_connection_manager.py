@@ -8,6 +8,7 @@ from sidecar.compiler.access_logs import compile_access_logs
 from sidecar.compiler.http_filters import compile_chain
 from sidecar.compiler.ignored import check
 from sidecar.compiler.routes import compile_route_configuration
+from sidecar.compiler.tracing import compile_tracing
 from sidecar.config.listeners import ForwardedClientCert, HttpConnectionManager
 from sidecar.config.protos import timeout_ms, wrapped
 from sidecar.config.rejected import At
@@ -41,6 +42,8 @@ _FIELDS = (
     "normalize_path",
     "merge_slashes",
     "path_with_escaped_slashes_action",
+    "tracing",
+    "request_id_extension",
 )
 _COMMON_FIELDS = (
     "idle_timeout",
@@ -70,8 +73,11 @@ _CLIENT_CERT = ("sanitize", "forward_only", "append_forward", "sanitize_set", "a
 _MAX_HEADERS_KB = 8192
 
 
-def compile_http_connection_manager(proto: Any, at: At) -> HttpConnectionManager:
-    """envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager."""
+def compile_http_connection_manager(proto: Any, at: At, outbound: bool = False) -> HttpConnectionManager:
+    """envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.
+
+    `outbound`: the listener says that its traffic leaves the workload.
+    """
     check(proto, _FIELDS, at)
     if not proto.stat_prefix:
         at.field("stat_prefix").reject("empty; give a prefix for its statistics")
@@ -103,6 +109,7 @@ def compile_http_connection_manager(proto: Any, at: At) -> HttpConnectionManager
         escaped_slashes=_ESCAPED_SLASHES[proto.path_with_escaped_slashes_action],
         upgrades=_upgrades(proto, at),
         suppress_envoy_headers=router.suppress_envoy_headers,
+        tracing=compile_tracing(proto, outbound, at),
         **values,
     )
 

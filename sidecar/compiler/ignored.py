@@ -13,7 +13,6 @@ from sidecar.config.protos import reject_unhandled
 from sidecar.config.rejected import At
 
 _STATS = "names statistics only; ours are counted under the resource's own name"
-_TRACING = "spans come with the tracing service"
 _METADATA = "describes the resource; only the Istio entries that the proxy reports are read"
 _ENVOY_INTERNAL = "tunes how Envoy's own machinery works, not what a request sees"
 _VALIDATED_ELSEWHERE = "a reference is checked when it is used: an unknown cluster answers 503 NC"
@@ -33,8 +32,6 @@ IGNORED: dict[str, dict[str, str]] = {
         "metadata": _METADATA,
     },
     "envoy.config.route.v3.Route": {
-        "decorator": _TRACING,
-        "tracing": _TRACING,
         "stat_prefix": _STATS,
     },
     "envoy.config.route.v3.RouteAction": {"max_grpc_timeout": _GRPC},
@@ -42,7 +39,9 @@ IGNORED: dict[str, dict[str, str]] = {
         "grpc_timeout_header_max": _GRPC,
         "grpc_timeout_header_offset": _GRPC,
     },
-    "envoy.config.route.v3.RouteAction.RequestMirrorPolicy": {"trace_sampled": _TRACING},
+    "envoy.config.route.v3.RouteAction.RequestMirrorPolicy": {
+        "trace_sampled": "a mirrored request has no span of its own; it carries the context of what it mirrors",
+    },
     "envoy.config.route.v3.WeightedCluster": {
         "total_weight": "the sum of the weights is used, as Envoy does",
         "runtime_key_prefix": "there is no runtime layer",
@@ -111,10 +110,8 @@ IGNORED: dict[str, dict[str, str]] = {
         "access_log_options": "one line is written when the connection ends",
     },
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
-        "tracing": _TRACING,
         "drain_timeout": "it lies between two GOAWAYs of HTTP/2; an HTTP/1 connection ends with its next response",
         "set_current_client_cert_details": "there is no TLS with clients yet, so there are no details",
-        "request_id_extension": "request ids are UUIDs; sampling by them comes with the tracing service",
         "internal_address_config": "no header is trusted for being internal",
         "http2_protocol_options": "tunes HTTP/2, which the listener does not speak yet",
         "http3_protocol_options": "there is no QUIC",
@@ -124,9 +121,12 @@ IGNORED: dict[str, dict[str, str]] = {
         "access_log_flush_interval": "one line is written when the request ends",
         "flush_access_log_on_new_request": "one line is written when the request ends",
     },
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing": {
+        "verbose": "adds moments inside a span, which no back end of Istio's asks for",
+    },
     "envoy.extensions.filters.http.router.v3.Router": {
         "dynamic_stats": _STATS,
-        "start_child_span": _TRACING,
+        "start_child_span": "deprecated; the connection manager's spawn_upstream_span says it",
         "strict_check_headers": "malformed x-envoy-* request headers are left out of account",
         "suppress_grpc_request_failure_code_stats": _STATS,
     },

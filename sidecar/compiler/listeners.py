@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
-from envoy.config.core.v3.base_pb2 import INBOUND
+from envoy.config.core.v3.base_pb2 import INBOUND, OUTBOUND
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager as HttpConnectionManagerProto,
 )
@@ -69,11 +69,14 @@ def compile_listener(proto: Any) -> Listener:
     check(proto, _FIELDS, at)
     if not proto.name:
         at.field("name").reject("empty; name the listener")
-    chains = tuple(_chain(chain, at.field("filter_chains", i)) for i, chain in enumerate(proto.filter_chains))
+    outbound = proto.traffic_direction == OUTBOUND
+    chains = tuple(
+        _chain(chain, outbound, at.field("filter_chains", i)) for i, chain in enumerate(proto.filter_chains)
+    )
     _check_unique(chains, at)
     default = None
     if proto.HasField("default_filter_chain"):
-        default = _chain(proto.default_filter_chain, at.field("default_filter_chain"))
+        default = _chain(proto.default_filter_chain, outbound, at.field("default_filter_chain"))
     if not chains and default is None:
         at.field("filter_chains").reject("no filter chains specified; give at least one")
     bind = wrapped(proto, "bind_to_port", True) and wrapped(proto.deprecated_v1, "bind_to_port", True)
@@ -123,7 +126,7 @@ def _check_unique(chains: Iterable[FilterChain], at: At) -> None:
         seen[chain.match] = chain.name
 
 
-def _chain(chain: Any, at: At) -> FilterChain:
+def _chain(chain: Any, outbound: bool, at: At) -> FilterChain:
     check(chain, _CHAIN_FIELDS, at)
     if chain.HasField("transport_socket"):
         kind = chain.transport_socket.typed_config.type_url.rpartition("/")[2]
@@ -139,7 +142,7 @@ def _chain(chain: Any, at: At) -> FilterChain:
         place = place.field("typed_config")
         if kind == _HTTP:
             manager = unpack(entry.typed_config, HttpConnectionManagerProto, place)
-            values["http"] = compile_http_connection_manager(manager, place)
+            values["http"] = compile_http_connection_manager(manager, place, outbound)
         elif kind == _TCP:
             values["tcp"] = compile_tcp_proxy(unpack(entry.typed_config, TcpProxyProto, place), place)
         else:

@@ -24,6 +24,7 @@ from sidecar.compiler.route_action import (
     compile_retry,
 )
 from sidecar.compiler.route_match import compile_match
+from sidecar.compiler.tracing import compile_decorator, compile_route_tracing
 from sidecar.config.protos import wrapped
 from sidecar.config.rejected import At
 from sidecar.config.routes import (
@@ -72,6 +73,8 @@ _ROUTE_FIELDS = (
     "direct_response",
     "metadata",
     "typed_per_filter_config",
+    "decorator",
+    "tracing",
 )
 _BRANCH_FIELDS = (*_HEADERS, "name", "weight", "typed_per_filter_config", "host_rewrite_literal")
 _REQUIRE_TLS = ("none", "external_only", "all")
@@ -237,6 +240,8 @@ def _route(route: Any, context: _HostContext, at: At) -> Route:
         virtual_host=host.name,
         include_request_attempt_count=host.include_request_attempt_count,
         include_attempt_count_in_response=host.include_attempt_count_in_response,
+        decorator=compile_decorator(route, at),
+        tracing=compile_route_tracing(route, at),
         source=resource_of(route.metadata),
     )
     kind = route.WhichOneof("action")

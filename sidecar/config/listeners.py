@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Literal
 
 from sidecar.config.routes import RouteConfiguration
+from sidecar.config.tracing import Tracing
 
 Network = IPv4Network | IPv6Network
 
@@ -109,6 +110,7 @@ class HttpConnectionManager:
     delayed_close_timeout_ms: float | None = 1_000.0
     #: The router filter's suppress_envoy_headers: no x-envoy-* headers are added.
     suppress_envoy_headers: bool = False
+    tracing: Tracing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Any, Literal
 
 from sidecar.config.matchers import HeaderMatch, QueryMatch, Regex
+from sidecar.config.tracing import Decorator, RouteTracing
 
 PathKind = Literal["prefix", "exact", "separated_prefix", "regex"]
 
@@ -214,6 +215,8 @@ class Route:
     virtual_host: str = ""
     include_request_attempt_count: bool = False
     include_attempt_count_in_response: bool = False
+    decorator: Decorator | None = None
+    tracing: RouteTracing | None = None
     source: str = ""
 
 

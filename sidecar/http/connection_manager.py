@@ -23,8 +23,10 @@ from sidecar.http.route_tables import RouteSlot
 from sidecar.http.stats import HttpStats
 from sidecar.http.stream import Stream
 from sidecar.telemetry import response_flags as flag
+from sidecar.telemetry.sampling import Reason, pack_reason
 from sidecar.telemetry.stats import DEFAULT_BUCKETS, Stats
 from sidecar.telemetry.stream_info import StreamInfo
+from sidecar.telemetry.tracing import RequestTracer
 from sidecar.timers import NS_PER_MS
 from sidecar.upstream.cluster_manager import ClusterManager
 
@@ -46,6 +48,7 @@ class HttpManager:
         "_ended",
         "_filters_of",
         "_flush_deadline",
+        "_forgets_reason",
         "_generate_id",
         "_ids",
         "_limits_time",
@@ -67,6 +70,7 @@ class HttpManager:
         "server_name",
         "stats",
         "suppress_envoy_headers",
+        "tracer",
     )
 
     def __init__(
@@ -77,6 +81,7 @@ class HttpManager:
         stats: Stats,
         recorders: Sequence[Recorder] = (),
         logs: Sequence[Log] = (),
+        tracer: RequestTracer | None = None,
     ) -> None:
         self.config = config
         self.routes = routes
@@ -89,7 +94,10 @@ class HttpManager:
         self.server_name = config.server_name
         self.overwrite_server = config.server_header == "overwrite"
         self.append_server = config.server_header == "append_if_absent"
-        self.decorate_response = bool(config.always_set_request_id_in_response or config.via)
+        self.tracer = tracer
+        self.decorate_response = bool(config.always_set_request_id_in_response or config.via or tracer)
+        tracing = config.tracing
+        self._forgets_reason = bool(tracing and tracing.pack_reason and config.preserve_external_request_id)
         self.suppress_envoy_headers = config.suppress_envoy_headers
         self.idle_ns = int(config.idle_timeout_ms * NS_PER_MS) if config.idle_timeout_ms else 0
         self._generate_id = config.generate_request_id
@@ -188,6 +196,8 @@ class HttpManager:
         if stream.upgrade_refused:
             self._reject(stream, 403, b"", "upgrade_failed")
             return
+        if self.tracer is not None:
+            self.tracer.begin(stream, random)
         filters = self._route_filters(route)
         if filters:
             stream.run_filters(filters)
@@ -239,6 +249,8 @@ class HttpManager:
         remote = stream.info.downstream_remote_address.rpartition(":")[0].strip("[]")
         local = stream.info.downstream_local_address.rpartition(":")[0].strip("[]")
         treat_edge(stream.request, self.config, remote, local)
+        if self._forgets_reason:
+            pack_reason(stream.request, Reason.NOT_TRACEABLE)  # who is outside the mesh does not decide by it
 
     def _reject(self, stream: Stream, status: int, body: bytes, details: str) -> None:
         """Refuse a request and close the connection behind it."""
@@ -281,6 +293,8 @@ class HttpManager:
     def decorate(self, stream: Stream, headers: ResponseHeaders) -> None:
         """Response headers that few configurations ask for."""
         config = self.config
+        if self.tracer is not None:
+            self.tracer.answer(stream, headers)
         if config.always_set_request_id_in_response:
             request_id = stream.request.get(b"x-request-id")
             if request_id is not None:
@@ -320,6 +334,8 @@ class HttpManager:
             total_ms += duration_ms
             if info.upstream_first_byte_ns >= 0:
                 stream.charge_upstream(bucket, duration_ms)
+            if stream.span is not None:
+                stream.span.finish()
         stats.rq_time.sum += total_ms
         self._record(infos)
 

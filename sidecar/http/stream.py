@@ -35,6 +35,7 @@ class Stream(RoutedStream):
         "_limits",
         "_next_filter",
         "_pause",
+        "announced",
         "close",
         "connection",
         "http_10",
@@ -83,6 +84,8 @@ class Stream(RoutedStream):
         self.response_started = False
         self.finished = False
         self.filter_state = None
+        self.span = None
+        self.announced = b""
         self.tried = None
         self.replayable = True
         self.complete_ns = 0

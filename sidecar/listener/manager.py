@@ -14,6 +14,7 @@ from typing import Any
 from sidecar.config.listeners import AccessLog, FilterChain, Listener
 from sidecar.http.connection_manager import HttpManager, Log
 from sidecar.http.route_tables import RouteSlot, RouteTables
+from sidecar.http.tracers import Tracers
 from sidecar.listener.dispatcher import ChainManager, Dispatcher, make_connection
 from sidecar.listener.filter_chain_match import needs
 from sidecar.network.tcp_proxy import TcpProxyManager
@@ -21,6 +22,7 @@ from sidecar.router.match import RouteTable
 from sidecar.telemetry.access_log import AccessLogWriters
 from sidecar.telemetry.stats import Stats
 from sidecar.telemetry.stream_info import StreamInfo
+from sidecar.telemetry.tracing import LocalNode
 from sidecar.upstream.cluster_manager import ClusterManager
 
 Recorder = Callable[[list[StreamInfo]], None]
@@ -125,8 +127,10 @@ class ListenerManager:
         recorders: Sequence[Recorder] = (),
         tcp_recorders: Sequence[TcpRecorder] = (),
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        tracers: Tracers | None = None,
     ) -> None:
         self._stats = stats
+        self._tracers = tracers or Tracers(clusters, stats, LocalNode())
         self._loop = clusters.loop
         self.clusters = clusters
         self._routes = routes
@@ -314,7 +318,8 @@ class ListenerManager:
             http = chain.http
             slot = RouteSlot(RouteTable(http.route_config)) if http.route_config else self._routes.slot(http.rds_name)
             logs = [self._log(one) for one in http.access_logs]
-            return HttpManager(http, slot, self.clusters, self._stats, self._recorders, logs)
+            tracer = self._tracers.tracer(http)
+            return HttpManager(http, slot, self.clusters, self._stats, self._recorders, logs, tracer)
         if chain.tcp is None:
             raise ValueError(f"filter chain {chain.name or '(unnamed)'} has neither HTTP manager nor TCP proxy")
         logs = [self._log(one) for one in chain.tcp.access_logs]

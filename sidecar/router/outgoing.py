@@ -125,6 +125,8 @@ class OutgoingRequest(RoutedState):
         self.host = host
         info.upstream_host = host.address
         info.endpoint = host.endpoint
+        if self.span is not None:
+            self.span.attempt()
         pool: HostPool = host.pool
         connection = pool.take(self)  # type: ignore[arg-type]  # what is missing, RoutedStream has
         if connection is not None:
@@ -155,6 +157,8 @@ class OutgoingRequest(RoutedState):
         request = self.request
         action = self.action
         self.info.upstream_local_address = connection.local_address
+        if self.span is not None:
+            self.span.connected()
         connection.head_only = request.method == b"HEAD"
         if action.host_rewrite is not None and action.host_rewrite.kind == "auto":
             hostname = self.host.endpoint.hostname.encode()

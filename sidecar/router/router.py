@@ -64,6 +64,9 @@ class RoutedStream(OutgoingRequest):
             host.requests_success += 1
         else:
             host.requests_error += 1
+        span = self.span
+        if span is not None:
+            span.answered(headers)
         policy = self.retry_policy
         if policy is not None and (
             status >= 400
@@ -73,6 +76,9 @@ class RoutedStream(OutgoingRequest):
         ):
             delay_ms = retry_delay_ms(self, headers, None)
             if delay_ms is not None:
+                if span is not None:
+                    # Envoy decides by the head, and so resets what still had a body to come.
+                    span.attempt_ended(canceled=bool(body) or not end)
                 if not end:
                     self._abandon()
                 self._retry_in(delay_ms)
@@ -100,6 +106,8 @@ class RoutedStream(OutgoingRequest):
         if end:
             self.timers.request.at_ns = 0
             info.end_ns = now_ns
+            if span is not None:
+                span.attempt_ended()
         self.send_response(headers, body, end, trailers)
 
     def on_upstream_data(self, body: bytes, end: bool, trailers: Headers | None) -> None:
@@ -107,6 +115,8 @@ class RoutedStream(OutgoingRequest):
         if end:
             self.timers.request.at_ns = 0
             self.info.end_ns = monotonic_ns()
+            if self.span is not None:
+                self.span.attempt_ended()
         self.send_data(body, end, trailers)
 
     def on_upstream_upgrade(self, headers: ResponseHeaders, connection: UpstreamConnection, rest: bytes) -> None:
@@ -138,6 +148,8 @@ class RoutedStream(OutgoingRequest):
             self.info.upstream_transport_failure_reason = detail
         if self.response_started:
             self.info.response_flags |= _RESET_FLAGS[reason]
+            if self.span is not None:
+                self.span.attempt_ended(_RESET_FLAGS[reason], RESET_REASONS[reason])
             self._clear_timers()
             self.reset_downstream(
                 f"upstream_reset_after_response_started{{{RESET_REASONS[reason].replace(' ', '_')}}}"
@@ -146,8 +158,12 @@ class RoutedStream(OutgoingRequest):
         if reused and self.replayable and self.request.method in _IDEMPOTENT:
             # The host closed an idle connection just as we used it (RFC 9110 9.2.2): no attempt was made at all.
             self.info.attempt_count -= 1
+            if self.span is not None:
+                self.span.attempt_forgotten()
             self.attempt()
             return
+        if self.span is not None:
+            self.span.attempt_ended(_RESET_FLAGS[reason], RESET_REASONS[reason])
         delay_ms = retry_delay_ms(self, None, RESETS[reason], self.upstream_sent)
         if delay_ms is not None:
             self._retry_in(delay_ms)
@@ -218,6 +234,8 @@ class RoutedStream(OutgoingRequest):
             return
         stats = self.cluster.stats
         stats.rq_per_try_timeout.value += 1
+        if self.span is not None:
+            self.span.attempt_ended(flag.UPSTREAM_REQUEST_TIMEOUT)
         self.host.requests_timeout += 1
         if self.cluster.outlier is not None:
             self.cluster.on_status(self.host, 504)
@@ -238,6 +256,8 @@ class RoutedStream(OutgoingRequest):
 
     def _abandon(self) -> None:
         """Give up the present attempt, wherever it is."""
+        if self.span is not None:
+            self.span.attempt_ended(canceled=True)
         connection = self.upstream
         if connection is not None:
             self.upstream = None

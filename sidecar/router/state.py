@@ -10,6 +10,7 @@ from sidecar.codec.headers import Headers, RequestHeaders, ResponseHeaders
 from sidecar.filters.base import LocalReply
 from sidecar.router.hash_policy import request_hash
 from sidecar.router.retry import excluded_priorities
+from sidecar.telemetry.span import Span
 from sidecar.telemetry.stream_info import StreamInfo
 from sidecar.timers import Deadline
 from sidecar.upstream.connection import UpstreamConnection
@@ -58,6 +59,7 @@ class RoutedState:
         "response_started",
         "retry_policy",
         "route",
+        "span",
         "suppress_envoy_headers",
         "timeout_ms",
         "timers",
@@ -80,6 +82,7 @@ class RoutedState:
     request_trailers: Headers | None
     original_destination: tuple[str, int] | None
     suppress_envoy_headers: bool
+    span: Span | None  # of a request that is traced
     retry_policy: RetryPolicy | None
     per_try_timeout_ms: float | None
     timeout_ms: float | None

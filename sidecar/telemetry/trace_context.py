@@ -1,0 +1,199 @@
+"""Trace contexts in request headers: B3 in its two forms, and W3C's traceparent with tracestate.
+
+Ids are lower-case hex as bytes, as they go on the wire. Pure, save that fresh ids come from the system's randomness.
+
+Sources: openzipkin/b3-propagation; W3C Trace Context; and Envoy's tracers for what is taken and what is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Literal, NamedTuple
+
+from sidecar.codec.headers import RequestHeaders
+
+#: None of these in a request: nobody before us traces it.
+B3_NAMES = frozenset((b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-sampled"))
+TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
+ZIPKIN_NAMES = B3_NAMES | {TRACEPARENT}
+
+_HEX = re.compile(rb"[0-9a-fA-F]+").fullmatch
+_SINGLE = re.compile(
+    rb"([0-9a-fA-F]{16}|[0-9a-fA-F]{32})-([0-9a-fA-F]{16})(?:-([01d])(?:-([0-9a-fA-F]{16}))?)?"
+).fullmatch
+_TRACEPARENT = re.compile(rb"[0-9a-fA-F]{2}-([0-9a-fA-F]{32})-([0-9a-fA-F]{16})-([0-9a-fA-F]{2})").fullmatch
+_NO_TRACE, _NO_SPAN = b"0" * 32, b"0" * 16
+_IDS_PER_READ = 128
+
+
+class Context(NamedTuple):
+    """A position in a trace. `parent_id` None: a root. `single`: the headers are those of B3's single form."""
+
+    trace_id: bytes
+    span_id: bytes
+    parent_id: bytes | None
+    sampled: bool
+    single: bool = False
+    state: bytes = b""
+
+
+class Ids:
+    """Random ids, made many at a time."""
+
+    __slots__ = ("_traces",)
+
+    def __init__(self) -> None:
+        self._traces: list[bytes] = []
+
+    def trace(self) -> bytes:
+        """32 hex digits."""
+        if not self._traces:
+            digits = os.urandom(16 * _IDS_PER_READ).hex().encode()
+            self._traces = [digits[at : at + 32] for at in range(0, len(digits), 32)]
+        return self._traces.pop()
+
+    def span(self) -> bytes:
+        """16 hex digits."""
+        return self.trace()[:16]
+
+
+def zipkin_context(request: RequestHeaders, w3c: bool, traced: bool, ids: Ids, wide: bool) -> Context | None:
+    """The context of our own span, by Envoy's Zipkin tracer: a child of what came, else a root.
+
+    `traced` decides where nobody before us did; `wide`: roots get 128 bits. None for headers that make no sense.
+    """
+    if ZIPKIN_NAMES.isdisjoint(request):
+        return _zipkin_root(ids, wide, traced, False)
+    found = _from_b3_single(request, traced) if b"b3" in request else _from_b3(request, traced)
+    if found == "broken":
+        return None
+    if found == "nothing" and w3c:
+        found = _from_traceparent(request)
+    if isinstance(found, Context):
+        return Context(found.trace_id, ids.span(), found.span_id, found.sampled, found.single)
+    flag = request.get(b"b3") if b"b3" in request else request.get(b"x-b3-sampled")
+    sampled = traced if flag is None else flag in (b"1", b"d", b"true")
+    return _zipkin_root(ids, wide, sampled, b"b3" in request)
+
+
+def _zipkin_root(ids: Ids, wide: bool, sampled: bool, single: bool) -> Context:
+    trace_id = ids.trace()
+    span_id = trace_id[16:]
+    return Context(trace_id if wide else span_id, span_id, None, sampled, single)
+
+
+_Found = Context | Literal["nothing", "broken"]
+
+
+def _from_b3(request: RequestHeaders, traced: bool) -> _Found:
+    trace_id, span_id = _first(request, b"x-b3-traceid"), _first(request, b"x-b3-spanid")
+    if trace_id is None or span_id is None:
+        return "nothing"
+    parent_id = _first(request, b"x-b3-parentspanid") or b"0"
+    trace = _trace_id(trace_id)
+    span, parent = _id(span_id), _id(parent_id)
+    if trace is None or span is None or parent is None:
+        return "broken"
+    flag = _first(request, b"x-b3-sampled")
+    return Context(trace, span, None, traced if flag is None else flag in (b"1", b"true"))
+
+
+def _from_b3_single(request: RequestHeaders, traced: bool) -> _Found:
+    value = _first(request, b"b3") or b""
+    if value in (b"0", b"1", b"d"):
+        return "nothing"
+    match = _SINGLE(value)
+    if match is None:
+        return "broken"
+    trace_id, span_id, flag, _ = match.groups()
+    sampled = traced if flag is None else flag != b"0"
+    return Context(_narrow(trace_id.lower()), span_id.lower(), None, sampled, True)
+
+
+def _from_traceparent(request: RequestHeaders) -> _Found:
+    match = _TRACEPARENT(_first(request, TRACEPARENT) or b"")
+    if match is None:
+        return "nothing"
+    trace_id, span_id, flags = match.groups()
+    if trace_id == _NO_TRACE or span_id == _NO_SPAN:
+        return "nothing"
+    return Context(_narrow(trace_id.lower()), span_id.lower(), None, bool(int(flags, 16) & 1))
+
+
+def _trace_id(text: bytes) -> bytes | None:
+    if len(text) == 32:
+        return _narrow(text.lower()) if _HEX(text) else None
+    return _id(text)
+
+
+def _id(text: bytes) -> bytes | None:
+    """A 64-bit number in hex, filled up to 16 digits."""
+    if not _HEX(text):
+        return None
+    digits = text.lstrip(b"0").lower()
+    return digits.rjust(16, b"0") if len(digits) <= 16 else None
+
+
+def _narrow(trace_id: bytes) -> bytes:
+    """Envoy knows an id of 128 bits by its upper half, and writes the lower one alone where that is 0."""
+    return trace_id[16:] if len(trace_id) == 32 and trace_id.startswith(_NO_SPAN) else trace_id
+
+
+def inject_zipkin(request: RequestHeaders, context: Context, w3c: bool) -> None:
+    """B3 in the form that came (else in several headers), and traceparent where `w3c`."""
+    flag = b"1" if context.sampled else b"0"
+    multi = request.multi is not None
+    if context.single:
+        value = b"%b-%b-%b" % (context.trace_id, context.span_id, flag)
+        _put(request, multi, b"b3", value if context.parent_id is None else value + b"-" + context.parent_id)
+    else:
+        _put(request, multi, b"x-b3-traceid", context.trace_id)
+        _put(request, multi, b"x-b3-spanid", context.span_id)
+        if context.parent_id is not None:
+            _put(request, multi, b"x-b3-parentspanid", context.parent_id)
+        _put(request, multi, b"x-b3-sampled", flag)
+    if w3c:
+        _put(
+            request,
+            multi,
+            TRACEPARENT,
+            b"00-%b-%b-0%b" % (context.trace_id.rjust(32, b"0"), context.span_id, flag),
+        )
+
+
+def _put(request: RequestHeaders, multi: bool, name: bytes, value: bytes) -> None:
+    if multi:
+        request.set(name, value)
+    else:
+        request[name] = value
+
+
+def otel_context(request: RequestHeaders, traced: bool, ids: Ids) -> Context | None:
+    """The context of our own span, by Envoy's OpenTelemetry tracer; None for a traceparent that makes no sense."""
+    if TRACEPARENT not in request:
+        return Context(ids.trace(), ids.span(), None, traced)
+    found = _from_traceparent(request)
+    if not isinstance(found, Context):
+        return None
+    state = b",".join(request.get_all(TRACESTATE))
+    trace_id = found.trace_id.rjust(32, b"0")
+    return Context(trace_id, ids.span(), found.span_id, found.sampled and traced, False, state)
+
+
+def inject_otel(request: RequestHeaders, context: Context) -> None:
+    """traceparent and tracestate, which is there even when it is empty."""
+    flags = b"01" if context.sampled else b"00"
+    multi = request.multi is not None
+    _put(request, multi, TRACEPARENT, b"00-%b-%b-%b" % (context.trace_id, context.span_id, flags))
+    _put(request, multi, TRACESTATE, context.state)
+
+
+def child_of(context: Context, ids: Ids) -> Context:
+    """A span below this one."""
+    return context._replace(span_id=ids.span(), parent_id=context.span_id)
+
+
+def _first(request: RequestHeaders, name: bytes) -> bytes | None:
+    lines = request.get_all(name)
+    return lines[0] if lines else None
