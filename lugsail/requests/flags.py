@@ -120,11 +120,8 @@ FLAGS: dict[str, Meaning] = {
 
 UNKNOWN = Meaning("unknown flag", "this Envoy is newer than the table", "Envoy's documentation of %RESPONSE_FLAGS%")
 
-_BLACK_HOLE = Meaning(
-    "blocked: not in the mesh",
-    "outbound traffic to unknown hosts is refused (REGISTRY_ONLY)",
-    "add a ServiceEntry for the host",
-)
+#: For what the mesh refuses to pass on: that has no flag.
+BLOCKED = "outbound traffic to unknown hosts is refused (REGISTRY_ONLY); a ServiceEntry makes the host known"
 
 
 def meaning(flag: str) -> Meaning:
@@ -136,7 +133,7 @@ def in_words(flags: tuple[str, ...], cluster: str = "", route_name: str = "") ->
     """`UF could not connect to the upstream: the app is down, …`; empty without flags (and not blocked)."""
     parts = [f"{flag} {(m := meaning(flag)).short}: {m.cause}" for flag in flags]
     if is_blocked(cluster, route_name):
-        parts.append(f"{_BLACK_HOLE.short}: {_BLACK_HOLE.cause}; {_BLACK_HOLE.next}")
+        parts.append(BLOCKED)
     return " · ".join(parts)
 
 

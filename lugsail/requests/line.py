@@ -50,7 +50,7 @@ def line_of(proxy: str, values: Mapping[str, Any]) -> Line | None:
     """From a format's fields; None where it is no HTTP request (a plain TCP connection) or its time makes no sense."""
     try:
         start = datetime.fromisoformat(str(values["start"])).timestamp()
-        code = int(values["code"] or 0)
+        code = 0 if values["code"] in (None, "", NONE) else int(values["code"])
         duration = values.get("duration_ms")
         duration_ms = None if duration in (None, "", NONE) else int(duration)
     except (KeyError, ValueError, TypeError, OverflowError):

@@ -29,6 +29,7 @@ _WORDS = {
     NO_ROUTE: "no rule matches",
     UNKNOWN: "?",
 }
+FAULT_FILTER = "envoy.filters.http.fault"
 #: Names that Istio gives routes without a VirtualService.
 _NAMED = {"default": DEFAULT, "allow_any": PASSTHROUGH, "block_all": BLOCKED}
 
@@ -223,6 +224,8 @@ class _Route:
         self.new_host = str(action.get("host_rewrite_literal", ""))
         self.rule = _rule(route, self._name)
         self._path = _path_test(self._match)
+        faults = (route.get("typed_per_filter_config") or {}).get(FAULT_FILTER) or {}
+        self._faults = {flag: _how_often(faults, kind) for flag, kind in (("FI", "abort"), ("DI", "delay"))}
 
     def asks(self, header: str) -> bool:
         return any(str(each.get("name", "")).lower() == header for each in self._match.get("headers", ()))
@@ -231,11 +234,19 @@ class _Route:
         """Whether name and cluster are those of the log."""
         if self._name != line.route_name:
             return False
+        if not all(self._faults_fit(flag, line) for flag in self._faults):
+            return False
         if self._answers:
             return not line.cluster
         if not line.cluster:
             return line.details != "direct_response"
         return self._any_cluster or line.cluster in self._clusters
+
+    def _faults_fit(self, flag: str, line: Line) -> bool:
+        """A fault that was injected is one of this route; one that always is was not left out on the way upstream."""
+        if flag in line.flags:
+            return self._faults[flag] > 0
+        return self._faults[flag] < 1 or not line.upstream_host
 
     def matches(self, line: Line) -> bool | None:
         """Whether the request fits; None where the log does not tell."""
@@ -263,6 +274,14 @@ def _rule(route: Resource, name: str) -> Rule:
         return Rule(_NAMED.get(name, UNKNOWN))
     resource = f"{parts[-1]}.{parts[parts.index('namespaces') + 1]}"
     return Rule(RULE, resource, str(own.get("rule", "")), str(own.get("match", "")), str(own.get("name", "")))
+
+
+def _how_often(faults: Resource, kind: str) -> float:
+    """The share of requests that get the fault; always less than all where headers have a say."""
+    percentage = (faults.get(kind) or {}).get("percentage") or {}
+    of = {"TEN_THOUSAND": 1e4, "MILLION": 1e6}.get(str(percentage.get("denominator")), 1e2)
+    share = int(percentage.get("numerator", 0)) / of
+    return min(share, 0.5) if faults.get("headers") or faults.get("upstream_cluster") else share
 
 
 def _rank(domain: str, authority: str) -> tuple[int, int]:
