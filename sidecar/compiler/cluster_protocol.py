@@ -54,16 +54,18 @@ def compile_http_options(proto: Any, at: At) -> HttpOptions:
         max_requests_per_connection=wrapped(common, "max_requests_per_connection", 0) or None,
         max_headers_count=wrapped(common, "max_headers_count", defaults.max_headers_count),
         max_response_headers_bytes=wrapped(common, "max_response_headers_kb", 60) * 1024,
+        http2=options.explicit_http_config.HasField("http2_protocol_options"),
     )
 
 
 def _check_protocol(options: HttpProtocolOptions, at: At) -> None:
-    """HTTP/1.1 is spoken: asked for by name, as what clients speak (they cannot but), or by ALPN."""
-    chosen = options.explicit_http_config.WhichOneof("protocol_config")
-    if chosen in ("http2_protocol_options", "http3_protocol_options"):
-        version = "HTTP/2" if chosen == "http2_protocol_options" else "HTTP/3"
-        at.field("explicit_http_config").field(chosen).reject(
-            f"{version} is not spoken by this proxy yet, only HTTP/1.1; the stock Envoy does"
+    """HTTP/1.1 is spoken: asked for by name, as what clients speak (they cannot but), or by ALPN.
+
+    A cluster of HTTP/2 is taken, since spans over gRPC go to one; a request that is routed there is answered 502 UPE.
+    """
+    if options.explicit_http_config.HasField("http3_protocol_options"):
+        at.field("explicit_http_config").field("http3_protocol_options").reject(
+            "HTTP/3 is not spoken by this proxy, only HTTP/1.1; the stock Envoy does"
         )
 
 

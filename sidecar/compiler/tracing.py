@@ -247,9 +247,10 @@ def _tag(tag: Any, at: At) -> TagValue | None:
         return _header(tag.request_header.name, tag.request_header.default_value, at)
     if kind == "value":
         try:
-            return compile_text(tag.value, "")
+            render = compile_text(tag.value, "")
         except InvalidFormat as error:
             at.field("value").reject(str(error))
+        return lambda info: render(info) or None
     at.field(kind or "type").reject("is not supported; give literal, environment, request_header or value")
 
 

@@ -90,6 +90,8 @@ class HttpOptions:
     max_requests_per_connection: int | None = None
     max_response_headers_bytes: int = 60 * 1024
     max_headers_count: int = 100
+    #: The endpoints want HTTP/2: spans over gRPC are sent to them, requests are not.
+    http2: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

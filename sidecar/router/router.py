@@ -235,7 +235,7 @@ class RoutedStream(OutgoingRequest):
         stats = self.cluster.stats
         stats.rq_per_try_timeout.value += 1
         if self.span is not None:
-            self.span.attempt_ended(flag.UPSTREAM_REQUEST_TIMEOUT)
+            self.span.attempt_ended(flag.UPSTREAM_REQUEST_TIMEOUT, canceled=True)
         self.host.requests_timeout += 1
         if self.cluster.outlier is not None:
             self.cluster.on_status(self.host, 504)

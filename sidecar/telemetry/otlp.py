@@ -8,11 +8,14 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from sidecar.telemetry.span import GRPC_ERRORS, FinishedSpan
+from sidecar.telemetry.span import FinishedSpan
 
 CONTENT_TYPE = b"application/x-protobuf"
 #: OpenTelemetry's http.request.method: another method is called so.
 _METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
+
+#: The gRPC statuses by which a server's span has failed (OpenTelemetry's semantic conventions).
+_GRPC_ERRORS = frozenset(("2", "4", "12", "13", "14", "15"))
 
 
 def encode_otlp(spans: Iterable[FinishedSpan], resource: dict[str, str]) -> bytes:
@@ -55,4 +58,4 @@ def _failed(tags: dict[str, str], client: bool) -> bool:
     grpc_status = tags.get("grpc.status_code", "0")
     if status.isdigit() and int(status) >= (400 if client else 500):
         return True
-    return grpc_status != "0" if client else grpc_status in GRPC_ERRORS
+    return grpc_status != "0" if client else grpc_status in _GRPC_ERRORS

@@ -19,8 +19,8 @@ from sidecar.telemetry.trace_context import Context
 
 Tags = tuple[tuple[str, TagValue], ...]
 
-#: gRPC statuses that are the server's fault: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
-GRPC_ERRORS = frozenset(("2", "4", "12", "13", "14", "15"))
+#: The server's fault: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+_GRPC_ERRORS = frozenset(("2", "4", "8", "12", "13", "14", "15"))
 _GRPC = b"application/grpc"
 
 
@@ -210,7 +210,7 @@ def _add_response(tags: dict[str, str], status: int, flags: int, headers: Respon
         message = headers.get(b"grpc-message")
         if message is not None:
             tags["grpc.message"] = _text(message)
-        if tags["grpc.status_code"] in GRPC_ERRORS:
+        if tags["grpc.status_code"] in _GRPC_ERRORS:
             tags["error"] = "true"
 
 

@@ -68,7 +68,7 @@ def zipkin_context(request: RequestHeaders, w3c: bool, traced: bool, ids: Ids, w
     found = _from_b3_single(request, traced) if b"b3" in request else _from_b3(request, traced)
     if found == "broken":
         return None
-    if found == "nothing" and w3c:
+    if found == "nothing" and w3c and b"b3" not in request:
         found = _from_traceparent(request)
     if isinstance(found, Context):
         return Context(found.trace_id, ids.span(), found.span_id, found.sampled, found.single)

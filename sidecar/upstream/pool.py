@@ -12,6 +12,7 @@ from sidecar.upstream.connection import (
     CONNECT_FAILURE,
     CONNECT_TIMEOUT,
     OVERFLOW,
+    PROTOCOL_ERROR,
     UpstreamConnection,
     UpstreamHandler,
 )
@@ -85,6 +86,10 @@ class HostPool:
     def _enqueue(self, handler: UpstreamHandler) -> None:
         stats = self.cluster.stats
         limits = self.cluster.limits
+        if self.cluster.config.http.http2:
+            stats.protocol_error.value += 1
+            handler.on_upstream_reset(PROTOCOL_ERROR, "HTTP/2 is not spoken by this proxy", False)
+            return
         if stats.rq_pending_active.value >= limits.max_pending_requests:
             stats.rq_pending_overflow.value += 1
             handler.on_upstream_reset(OVERFLOW, "", False)

@@ -27,6 +27,7 @@ def options(text: str) -> HttpOptions:
         (", explicit_http_config: {http_protocol_options: {}}", HttpOptions()),
         (", use_downstream_protocol_config: {http2_protocol_options: {}}", HttpOptions()),
         (", auto_config: {}", HttpOptions()),
+        (", explicit_http_config: {http2_protocol_options: {}}", HttpOptions(http2=True)),
         (", common_http_protocol_options: {idle_timeout: 30s}", HttpOptions(idle_timeout_ms=30_000.0)),
         (", common_http_protocol_options: {idle_timeout: 0s}", HttpOptions(idle_timeout_ms=None)),
         (
@@ -49,7 +50,6 @@ def test_http_without_options() -> None:
     ("text", "path"),
     [
         (", explicit_http_config: {http3_protocol_options: {}}", "explicit_http_config.http3_protocol_options"),
-        (", explicit_http_config: {http2_protocol_options: {}}", "explicit_http_config.http2_protocol_options"),
         (", http_filters: [{name: x}]", "http_filters"),
         (
             ", common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}",

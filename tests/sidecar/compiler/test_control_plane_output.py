@@ -6,15 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 
 from sidecar.compiler.clusters import compile_cluster
 from sidecar.compiler.endpoints import compile_endpoints
 from sidecar.compiler.listeners import compile_listener
 from sidecar.compiler.names import compile_names
 from sidecar.compiler.routes import compile_route_configuration
-from sidecar.config.protos import unpack
-from sidecar.config.rejected import At, Rejected
+from sidecar.config.rejected import Rejected
 from sidecar.router.match import RouteTable
 from tests.controlplane.translate import golden
 
@@ -33,10 +31,6 @@ _REFUSED = {
 }
 
 
-#: What the refusal of a cluster says that is to be spoken to in HTTP/2 (ports named grpc, h2UpgradePolicy).
-_HTTP2 = "HTTP/2 is not spoken by this proxy yet"
-_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-
 
 @pytest.mark.parametrize("name", golden.names())
 def test_compiles(name: str) -> None:
@@ -45,24 +39,14 @@ def test_compiles(name: str) -> None:
     for proxy, answer in golden.answers(name).items():
         for title, built in answer.items():
             for resource in built.values():
-                wants_http2 = title == "Cluster" and _wants_http2(resource.message)
                 try:
                     _COMPILE[title](resource.message)
                     compiled += 1
-                    assert not wants_http2, f"{proxy}: {resource.name} was taken"
                 except Rejected as error:
-                    if not wants_http2 or _HTTP2 not in error.reason:
-                        refused.append(f"{proxy}: {title} {error}")
+                    refused.append(f"{proxy}: {title} {error}")
     assert compiled
     if name in _REFUSED:
         assert refused
         assert [text for text in refused if _REFUSED[name] not in text] == []
     else:
         assert refused == []
-
-
-def _wants_http2(cluster: Any) -> bool:
-    if _OPTIONS not in cluster.typed_extension_protocol_options:
-        return False
-    options = unpack(cluster.typed_extension_protocol_options[_OPTIONS], HttpProtocolOptions, At(cluster.name))
-    return bool(options.explicit_http_config.HasField("http2_protocol_options"))

@@ -94,7 +94,7 @@ class _Service(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
 
-    async def Export(self, request: Any, context: Any) -> Any:  # noqa: N802  gRPC's name
+    async def Export(self, request: Any, context: Any) -> Any:
         self._collector.spans += otlp_spans(request)
         return trace_service_pb2.ExportTraceServiceResponse()
 
@@ -119,24 +119,25 @@ def zipkin_span(one: dict[str, Any]) -> Seen:
 
 def otlp_spans(request: Any) -> list[Seen]:
     """The spans of an OTLP request."""
-    found = []
-    for group in request.resource_spans:
-        resource = {one.key: one.value.string_value for one in group.resource.attributes}
-        for scope in group.scope_spans:
-            for one in scope.spans:
-                found.append(
-                    Seen(
-                        "otlp",
-                        resource.get("service.name", ""),
-                        one.name,
-                        _OTEL_KINDS.get(one.kind, str(one.kind)),
-                        one.trace_id.hex(),
-                        one.span_id.hex(),
-                        one.parent_span_id.hex(),
-                        one.start_time_unix_nano // 1000,
-                        (one.end_time_unix_nano - one.start_time_unix_nano) // 1000,
-                        {tag.key: tag.value.string_value for tag in one.attributes},
-                        {"resource": sorted(resource), "state": one.trace_state, "status": one.status.code},
-                    )
-                )
-    return found
+    return [
+        _otlp_span(one, {each.key: each.value.string_value for each in group.resource.attributes})
+        for group in request.resource_spans
+        for scope in group.scope_spans
+        for one in scope.spans
+    ]
+
+
+def _otlp_span(one: Any, resource: dict[str, str]) -> Seen:
+    return Seen(
+        "otlp",
+        resource.get("service.name", ""),
+        one.name,
+        _OTEL_KINDS.get(one.kind, str(one.kind)),
+        one.trace_id.hex(),
+        one.span_id.hex(),
+        one.parent_span_id.hex(),
+        one.start_time_unix_nano // 1000,
+        (one.end_time_unix_nano - one.start_time_unix_nano) // 1000,
+        {tag.key: tag.value.string_value for tag in one.attributes},
+        {"resource": sorted(resource), "state": one.trace_state, "status": one.status.code},
+    )

@@ -16,6 +16,7 @@ from google.protobuf import json_format
 from sidecar.compiler.clusters import compile_cluster
 from sidecar.compiler.listeners import compile_listener
 from sidecar.http.route_tables import RouteTables
+from sidecar.http.tracers import Tracers
 from sidecar.listener.manager import ListenerManager
 from sidecar.telemetry.access_log import AccessLogWriters
 from sidecar.telemetry.stats import Stats
@@ -36,6 +37,9 @@ class PythonProxy:
         self.logs = AccessLogWriters(self.stats, loop)
         self.clusters = ClusterManager(self.stats, loop)
         self.routes = RouteTables()
+        node = managed.pop("node", None)
+        if node is not None:
+            managed["tracers"] = Tracers(self.clusters, self.stats, node)
         recorders = managed.pop("recorders", None)
         if recorders is not None:
             managed["recorders"] = recorders(self.stats)

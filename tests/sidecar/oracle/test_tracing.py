@@ -7,10 +7,12 @@ import re
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import uvloop
 
+from sidecar.telemetry.tracing import LocalNode
 from tests.sidecar.oracle.collector import Collector, Seen
 from tests.sidecar.oracle.config import bootstrap
 from tests.sidecar.oracle.proxies import ENVOY, PythonProxy, start_envoy
@@ -94,6 +96,9 @@ CONTEXTS = {
     "w3c-and-b3": f"{W3C}-00|x-b3-traceid: {SPAN}|x-b3-spanid: {PARENT}|x-b3-sampled: 1",
     "w3c-and-b3-unsampled": f"{W3C}-01|x-b3-sampled: 0",
     "w3c-and-bad-b3": f"{W3C}-01|b3: x",
+    "w3c-and-single-flag": f"{W3C}-01|b3: 0",
+    "w3c-unsampled-and-single-flag": f"{W3C}-00|b3: 1",
+    "b3-twice": f"{B3}|x-b3-sampled: 1|x-b3-traceid: {SPAN}",
     "force": "x-envoy-force-trace: true",
     "client": "x-client-trace-id: mine",
     "id-plain": f"x-request-id: {UUID % '4'}",
@@ -136,8 +141,14 @@ _OTHERS = (
     ("body", "/", {"body": b"hello", "method": "POST"}),
     ("grpc", "/", {"headers": "content-type: application/grpc", "method": "POST"}),
     ("grpc-fault", "/fault", {"headers": "content-type: application/grpc", "method": "POST"}),
-    ("grpc-status", "/grpc/5", {"headers": "content-type: application/grpc", "method": "POST"}),
-    ("grpc-internal", "/grpc/13", {"headers": "content-type: application/grpc", "method": "POST"}),
+    *(
+        (f"grpc-{code}", f"/grpc/{code}", {"headers": "content-type: application/grpc", "method": "POST"})
+        for code in range(18)
+    ),
+    ("grpc-timeout", "/grpc/0", {"headers": "content-type: application/grpc+proto|grpc-timeout: 1S", "method": "POST"}),
+    ("brew", "/", {"method": "BREW"}),
+    ("per-try", "/each", {}),
+    ("retry-empty", "/retry/empty-503", {}),
     ("forwarded", "/", {"headers": "x-forwarded-proto: https"}),
 )
 _TRACERS = ("out", "in", "b3", "off", "gateway", "otel", "otel-off", "b3-64", "by-trace", "unpacked", "overall")
@@ -158,7 +169,7 @@ CASES = [
 class App(Upstream):
     """As its base, with answers that name an operation, gRPC statuses and one failure."""
 
-    failed: set[bytes] = set()
+    failed: ClassVar[set[bytes]] = set()
 
     def answer(self, head: bytes, body: bytes) -> None:
         path = head.split(b" ")[1]
@@ -168,6 +179,8 @@ class App(Upstream):
         elif path.startswith(b"/grpc/"):
             status = path.split(b"/")[2]
             self._echo(b"200 OK\r\ncontent-type: application/grpc\r\ngrpc-message: m\r\ngrpc-status: " + status, head)
+        elif path == b"/empty-503":
+            self.transport.write(b"HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n")
         elif path == b"/once":
             first = case not in self.failed
             self.failed.add(case)
@@ -248,7 +261,7 @@ async def run_proxy(name: str, folder: Path) -> dict[str, Outcome]:
     resources = listeners(addresses, str(folder / f"{name}.log"))
     try:
         if name == "python":
-            proxy = PythonProxy(resources, made)
+            proxy = PythonProxy(resources, made, node=LocalNode(id="oracle", cluster="oracle"))
             await proxy.listeners.settled()
             try:
                 return await play(addresses, collector)
@@ -271,3 +284,68 @@ async def run_proxy(name: str, folder: Path) -> dict[str, Outcome]:
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Outcome]]:
     folder = tmp_path_factory.mktemp("oracle")
     return {name: uvloop.run(run_proxy(name, folder)) for name in ("python", "envoy")}
+
+
+_IDS = ("guid:x-request-id",)
+_HEADERS = (
+    "x-b3-traceid",
+    "x-b3-spanid",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-flags",
+    "b3",
+    "traceparent",
+    "tracestate",
+    "x-envoy-decorator-operation",
+)
+_FRESH = re.compile(r"(?<![0-9a-f])(?:[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])")
+_KNOWN = {TRACE, SPAN, PARENT, "0" * 32, "0" * 16, "0" * 16 + SPAN}
+_PORT = re.compile(r"(127\.49\.3\.\d):\d+")
+
+
+def _fresh(text: str | None) -> str | None:
+    """Ids that the proxy made itself become `new`: those of the request stay."""
+    return text if text is None else _FRESH.sub(lambda m: m[0] if m[0].lower() in _KNOWN else f"new{len(m[0])}", text)
+
+
+def _span(one: Seen) -> tuple[object, ...]:
+    tags = {name: _PORT.sub(r"\1", value) for name, value in one.tags.items() if name not in _IDS}
+    tags.pop("response_size", None)  # of an echo of headers
+    more = {name: value for name, value in one.more.items() if name != "annotations"}
+    moments = [each["value"] for each in one.more.get("annotations", ())]
+    root = "" if not one.parent else "parent"
+    return one.form, one.service, one.name, one.kind, _fresh(one.trace), root, moments, more, sorted(tags.items())
+
+
+def normal(case: Case, outcome: Outcome) -> dict[str, object]:
+    """What must be equal of a case."""
+    head = outcome.answer.partition("\r\n\r\n")[0]
+    told = re.findall(r"(?im)^x-envoy-decorator-operation: (.*?)\r?$", head)
+    request_id = outcome.header("x-request-id")
+    return {
+        "status": head.split("\r\n")[0],
+        "told": told,
+        "request id": request_id and (len(request_id), request_id[14:15]),
+        **{name: _fresh(outcome.header(name)) for name in _HEADERS},
+        "spans": [_span(one) for one in sorted(outcome.spans, key=lambda one: one.start_us)],
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_same_spans_and_headers(case: Case, outcomes: dict[str, dict[str, Outcome]]) -> None:
+    ours, theirs = (normal(case, outcomes[name][case.name]) for name in ("python", "envoy"))
+    assert ours == theirs
+
+
+def test_spans_hang_together(outcomes: dict[str, dict[str, Outcome]]) -> None:
+    """Parents are spans of the same request, or what the request came with; the upstream sees the last one."""
+    for name in ("python", "envoy"):
+        for case in CASES:
+            outcome = outcomes[name][case.name]
+            ids = {one.id for one in outcome.spans}
+            for one in outcome.spans:
+                assert one.parent in ids or one.parent in case.headers.lower() or not one.parent, (name, case, one)
+                assert len({each.trace for each in outcome.spans}) == 1
+            seen = outcome.header("x-b3-spanid") or (outcome.header("traceparent") or "").split("-")[2:3]
+            if outcome.spans and case.name.endswith(".none"):
+                assert seen in ([max(outcome.spans, key=lambda one: one.start_us).id], max(ids), *ids)

@@ -19,6 +19,7 @@ TAGS: list[dict[str, Any]] = [
     {"tag": "team", "request_header": {"name": "x-team", "default_value": "none"}},
     {"tag": "absent", "request_header": {"name": "x-absent"}},
     {"tag": "formatted", "value": "%REQ(:METHOD)% %RESPONSE_CODE% %REQ(x-absent)%"},
+    {"tag": "empty", "value": "%REQ(x-absent)%"},
     {"tag": "component", "literal": {"value": "overridden"}},
 ]
 
@@ -140,6 +141,10 @@ ROUTES: dict[str, Any] = {
                 {"match": {"prefix": "/missing"}, **_to("missing")},
                 {"match": {"prefix": "/direct"}, "direct_response": {"status": 418, "body": {"inline_string": "tea"}}},
                 {"match": {"prefix": "/moved"}, "redirect": {"path_redirect": "/x"}},
+                {
+                    "match": {"prefix": "/each"},
+                    **_to("app", prefix_rewrite="/slow", retry_policy={**_RETRIES, "per_try_timeout": "0.1s"}),
+                },
                 {"match": {"prefix": "/late"}, **_to("app", prefix_rewrite="/slow", timeout="0.1s")},
                 {
                     "match": {"prefix": "/fault"},
@@ -172,7 +177,7 @@ def clusters(app: tuple[str, int], dead: tuple[str, int], http: tuple[str, int],
     """The app, what fails, and the collector."""
     h2 = {"@type": _HTTP, "explicit_http_config": {"http2_protocol_options": {}}}
     return [
-        cluster("app", app, alt_stat_name="app_stat"),
+        cluster("app", app, alt_stat_name="app_stat", circuit_breakers={"thresholds": [{"max_retries": 100}]}),
         cluster("dead", dead),
         cluster("none", None),
         cluster("collector", http),
