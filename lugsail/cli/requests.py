@@ -84,7 +84,7 @@ def requests(
     logs = mesh.proxy_logs(back, follow)
     try:
         view.begin(printer)
-        earlier = view.read(logs, settle=not follow)
+        earlier = view.read(logs) if follow else view.all(logs)
         limit = tail if tail is not None else None if since or follow else LAST
         printer.begin(earlier if limit is None else earlier[-limit:] if limit else [])
         if follow:
@@ -135,15 +135,23 @@ class _View:
             warn(note)
         self._check(time.time())
 
-    def read(self, logs: ProxyLogs, settle: bool = False) -> list[Row]:
-        """The rows that are due; with `settle` all that were read."""
+    def all(self, logs: ProxyLogs) -> list[Row]:
+        """What there is; where a server's line came before its client's, that is waited for."""
+        found = self.read(logs)
+        while self._joiner.waits_for_clients:
+            time.sleep(POLL_S)
+            found += self.read(logs)
+        return sorted(found + self.rest(), key=lambda row: row.line.start)
+
+    def read(self, logs: ProxyLogs) -> list[Row]:
+        """The rows that are due."""
         now = time.time()
         for read in logs.poll():
             for raw in read.lines:
                 line = self._reader.read(read.proxy, raw)
                 if line is not None and line.start >= self._wanted.since:
                     self._joiner.add(line, rows.is_server(line, self._peers), now)
-        return self._rows(self._joiner.flush(now) if settle else self._joiner.due(now))
+        return self._rows(self._joiner.due(now))
 
     def rest(self) -> list[Row]:
         """What still waits."""
@@ -157,7 +165,7 @@ class _View:
 
     def _wanted_hops(self, hops: list[Hop]) -> Iterable[tuple[Hop, str]]:
         for hop in hops:
-            if self._wanted.has(hop.line):
+            if self._wanted.has(hop):
                 is_server = hop.client is None
                 yield hop, SERVER if is_server else CLIENT
 

@@ -129,14 +129,6 @@ def meaning(flag: str) -> Meaning:
     return FLAGS.get(flag, UNKNOWN)
 
 
-def in_words(flags: tuple[str, ...], cluster: str = "", route_name: str = "") -> str:
-    """`UF could not connect to the upstream: the app is down, …`; empty without flags (and not blocked)."""
-    parts = [f"{flag} {(m := meaning(flag)).short}: {m.cause}" for flag in flags]
-    if is_blocked(cluster, route_name):
-        parts.append(BLOCKED)
-    return " · ".join(parts)
-
-
 def is_blocked(cluster: str, route_name: str) -> bool:
     """Whether the mesh refuses to pass this on: Istio's names for that."""
     return cluster == "BlackHoleCluster" or route_name == "block_all"

@@ -51,6 +51,16 @@ class Hop:
         return len(self.servers) if self.client is not None and self.servers else None
 
     @property
+    def flags(self) -> list[tuple[Line, str]]:
+        """Response flags with whose line has them: the called proxy tells that its app is down, not the caller's.
+
+        That a client who gave up (and says why) went away from the server is no news.
+        """
+        own = [(self.line, flag) for flag in self.line.flags]
+        others = [(line, flag) for line in self.servers if line is not self.line for flag in line.flags]
+        return own + [(line, flag) for line, flag in others if flag != "DC" or not own]
+
+    @property
     def is_mirror(self) -> bool:
         return self.client is None and _is_shadow(self.line.authority)
 
@@ -100,6 +110,11 @@ class Joiner:
     @property
     def waiting(self) -> int:
         return len(self._heap)
+
+    @property
+    def waits_for_clients(self) -> bool:
+        """Whether there are servers' lines whose client's line may still come."""
+        return not self._both and any(hop.client is None and not hop.is_out for _, _, hop in self._heap)
 
     def _settled(self, hops: list[Hop], now: float) -> list[Hop]:
         """In order of start. Servers' lines that belong to a client's are not rows, and are told to it in time."""

@@ -36,10 +36,16 @@ class Row:
 
     @property
     def why(self) -> str:
-        """The flags in words; empty where all is well."""
-        line = self.line
-        words = flags.in_words(line.flags, line.cluster, line.route_name)
-        return f"{words} ({line.failure})" if line.failure and words else words
+        """The flags of both sides in words; empty where all is well."""
+        parts = []
+        for line, flag in self.hop.flags:
+            m = flags.meaning(flag)
+            where = "" if line is self.line else f"at {line.proxy.partition('.')[0]}: "
+            failure = f" ({line.failure})" if line.failure else ""
+            parts.append(f"{where}{flag} {m.short}: {m.cause}{failure}")
+        if flags.is_blocked(self.line.cluster, self.line.route_name):
+            parts.append(flags.BLOCKED)
+        return " · ".join(dict.fromkeys(parts))
 
     def to_dict(self) -> dict[str, Any]:
         """What `-o json` prints."""
@@ -58,8 +64,14 @@ class Row:
             "mirror": self.hop.is_mirror,
             "code": line.code,
             "flags": [
-                {"flag": flag, "meaning": (m := flags.meaning(flag)).short, "cause": m.cause, "next": m.next}
-                for flag in line.flags
+                {
+                    "flag": flag,
+                    "proxy": own.proxy,
+                    "meaning": (m := flags.meaning(flag)).short,
+                    "cause": m.cause,
+                    "next": m.next,
+                }
+                for own, flag in self.hop.flags
             ],
             "details": line.details,
             "failure": line.failure,

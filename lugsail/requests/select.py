@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lugsail.requests.line import Line
+from lugsail.requests.joiner import Hop
 from lugsail.requests.peers import Peer
 
 _CODE = re.compile(r"[0-5][0-9x][0-9x]|0")
@@ -38,13 +38,14 @@ class Wanted:
     def is_everything(self) -> bool:
         return self == Wanted(since=self.since)
 
-    def has(self, line: Line) -> bool:
-        """Whether the line itself is wanted, whoever the two sides are."""
+    def has(self, hop: Hop) -> bool:
+        """Whether the request itself is wanted, whoever the two sides are."""
+        line = hop.line
         if line.start < self.since or (self.request_id and line.request_id != self.request_id):
             return False
         if self.code and not _fits(self.code, line.code):
             return False
-        if self.flag and self.flag.upper() not in line.flags:
+        if self.flag and self.flag.upper() not in {flag for _, flag in hop.flags}:
             return False
         return not self.path or line.path.startswith(self.path)
 

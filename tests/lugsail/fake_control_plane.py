@@ -37,6 +37,10 @@ class FakeControlPlane:
             return 200, {}, False
         if url.path == "/debug/syncz":
             return 200, self.syncz, False
+        if url.path in ("/debug/mesh", "/debug/endpointz"):
+            return 200, [] if parts[1] == "endpointz" else {}, False
+        if url.path == "/apis/lugsail.io/v1/workloads":
+            return 404, {"kind": "Status", "message": "not found", "reason": "NotFound"}, False
         if parts[:3] == ["apis", "lugsail.io", "v1"]:
             self.distribution_requests.append(query)
             return 200, [{"revision": int(query["revision"][0]), "proxies": []}, *self.outcomes, {"done": True}], True

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lugsail.requests.flags import FLAGS, in_words, meaning
+from lugsail.requests.flags import FLAGS, is_blocked, meaning
 from sidecar.telemetry import response_flags
 
 
@@ -15,12 +15,9 @@ def test_every_flag_has_a_meaning_a_cause_and_what_to_do() -> None:
         assert len(each.short) < 45, flag
 
 
-def test_in_words() -> None:
-    assert in_words(()) == ""
-    assert in_words(("UF", "URX")).startswith("UF could not connect to the upstream: the app is down")
-    assert " · URX retries used up" in in_words(("UF", "URX"))
-    assert "REGISTRY_ONLY" in in_words((), "BlackHoleCluster")
-    assert "REGISTRY_ONLY" in in_words((), "", "block_all")
+def test_what_the_mesh_blocks_has_no_flag() -> None:
+    assert is_blocked("BlackHoleCluster", "") and is_blocked("", "block_all")
+    assert not is_blocked("outbound|80||a", "default")
 
 
 def test_a_flag_of_a_newer_envoy_is_no_error() -> None:

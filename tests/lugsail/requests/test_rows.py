@@ -108,7 +108,7 @@ def test_names_of_gateways() -> None:
     ],
 )
 def test_filters(wanted: Wanted, is_wanted: bool) -> None:
-    assert wanted.has(client(code=503, flags=("UF", "URX"))) is is_wanted
+    assert wanted.has(Hop(client(code=503, flags=("UF", "URX")))) is is_wanted
 
 
 def test_filters_of_sides() -> None:
@@ -136,6 +136,16 @@ def test_a_row_as_text() -> None:
     assert "VirtualService reviews.default http[1] (to v2)" in text
     assert "UF could not connect to the upstream" in text and "(refused)" in text and "2 attempts" in text
     assert "\x1b" not in text and "\x1b[31m503 \x1b[0m" in Table(colour=True).row(row(hop))
+
+
+def test_flags_of_the_called_proxy_are_told() -> None:
+    """The caller's proxy got a 503 by its upstream: only the called one knows that its app is down."""
+    hop = Hop(client(code=503), [server(code=503, flags=("UF",), failure="refused")])
+    assert row(hop).why.startswith("at reviews-v2: UF could not connect to the upstream")
+    assert json.loads(as_json(row(hop)))["flags"][0]["proxy"] == "reviews-v2.default"
+    assert Wanted(flag="UF").has(hop)
+    gave_up = Hop(client(code=504, flags=("UT",)), [server(code=0, flags=("DC",))])
+    assert "DC" not in row(gave_up).why and row(gave_up).why.startswith("UT ")
 
 
 def test_columns_stay_aligned() -> None:
