@@ -37,15 +37,20 @@ from sidecar.agent.identity import CLUSTER_ID
 from sidecar.agent.options import Options, configure_logging, parse_options, write_bootstrap
 from sidecar.agent.pod import BadEnvironment, PodServices
 from sidecar.http.route_tables import RouteTables
+from sidecar.http.tracers import Tracers, own_version
 from sidecar.listener.manager import ListenerManager
 from sidecar.telemetry.access_log import AccessLogWriters
 from sidecar.telemetry.istio_metrics import ConnectionRecorder, LocalWorkload, RequestRecorder
 from sidecar.telemetry.peers import Peers
 from sidecar.telemetry.stats import Stats
+from sidecar.telemetry.tracing import LocalNode
 from sidecar.upstream.cluster_manager import ClusterManager
 from sidecar.xds.client import KEEPALIVE_S, XdsClient
 
 log = logging.getLogger(__name__)
+
+#: What the proxy calls itself to the control plane, which has other things to say to a stock Envoy ("envoy").
+USER_AGENT = "lugsail"
 
 #: Requests in flight may take so long after SIGTERM.
 DRAIN_LIMIT_S = 4.5
@@ -80,14 +85,17 @@ async def _serve(options: Options, bootstrap: dict[str, Any]) -> int:
     routes = RouteTables()
     peers = Peers()
     requests, connections = RequestRecorder(stats, local, peers), ConnectionRecorder(stats, local, peers)
-    listeners = ListenerManager(stats, clusters, routes, logs, (requests.record,), (connections.record,))
+    tracers = Tracers(clusters, stats, _local_node(options))
+    listeners = ListenerManager(
+        stats, clusters, routes, logs, (requests.record,), (connections.record,), tracers=tracers
+    )
     appliers = Appliers(clusters, routes, listeners)
     try:
         services = PodServices(options, stopping.set) if options.own_network else None
     except BadEnvironment as error:
         log.error("%s", error)
         return 1
-    node = ParseDict(bootstrap["node"], Node())
+    node = ParseDict(bootstrap["node"], Node(user_agent_name=USER_AGENT, user_agent_version=own_version()))
     xds = XdsClient(
         discovery_target(bootstrap),
         node,
@@ -138,11 +146,13 @@ async def _serve(options: Options, bootstrap: dict[str, Any]) -> int:
 
     view.health_failed = True
     await _drain(listeners)
+    tracers.flush()
     failed = streaming.done() and not streaming.cancelled()
     streaming.cancel()
     await asyncio.gather(streaming, return_exceptions=True)
     if failed:
         log.error("the xDS client ended: %r", streaming.exception())
+    tracers.close()
     clusters.close()
     if services is not None:
         await services.stop()
@@ -179,6 +189,12 @@ def _local_workload(options: Options) -> LocalWorkload:
         canonical_revision=identity.version,
         cluster_id=CLUSTER_ID,
     )
+
+
+def _local_node(options: Options) -> LocalNode:
+    identity = options.identity
+    node = identity.node()
+    return LocalNode(id=identity.node_id, cluster=node["cluster"], ip=identity.ip)
 
 
 def _server_stats(started: float) -> Stats:

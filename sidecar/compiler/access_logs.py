@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from envoy.extensions.access_loggers.file.v3.file_pb2 import FileAccessLog
+from envoy.extensions.access_loggers.filters.cel.v3.cel_pb2 import ExpressionFilter
 from envoy.extensions.access_loggers.stream.v3.stream_pb2 import StderrAccessLog, StdoutAccessLog
 from google.protobuf.json_format import MessageToDict
 
@@ -15,6 +16,7 @@ from sidecar.config.protos import header_match, unpack
 from sidecar.config.rejected import At
 from sidecar.filters.predicates import headers_predicate
 from sidecar.telemetry import response_flags
+from sidecar.telemetry.cel import InvalidExpression, compile_expression
 from sidecar.telemetry.formatter import DEFAULT_FORMAT, InvalidFormat, compile_json, compile_text
 from sidecar.telemetry.stream_info import StreamInfo
 
@@ -62,9 +64,7 @@ def _formatted(sink: Any, path: str, keep: Keep | None, at: At) -> AccessLog:
         check(form, ("text_format", "json_format", "text_format_source", "omit_empty_values"), at)
         kind = form.WhichOneof("format")
         if kind == "json_format":
-            if form.omit_empty_values:
-                at.field("omit_empty_values").reject("is not supported for JSON, where what is unknown is null")
-            return _json(MessageToDict(form.json_format), path, keep)
+            return _json(MessageToDict(form.json_format), path, keep, form.omit_empty_values)
         if kind == "text_format_source":
             if form.text_format_source.WhichOneof("specifier") != "inline_string":
                 at.field(kind).reject("only an inline_string is supported")
@@ -81,8 +81,8 @@ def _text(text: str, path: str, keep: Keep | None, omit_empty: bool) -> AccessLo
     return AccessLog(path=path, render=render, keep=keep)
 
 
-def _json(template: dict[str, Any], path: str, keep: Keep | None) -> AccessLog:
-    return AccessLog(path=path, render=compile_json(template), keep=keep)
+def _json(template: dict[str, Any], path: str, keep: Keep | None, omit_empty: bool = False) -> AccessLog:
+    return AccessLog(path=path, render=compile_json(template, omit_empty), keep=keep)
 
 
 def compile_filter(wanted: Any, at: At) -> Keep:
@@ -110,7 +110,22 @@ def compile_filter(wanted: Any, at: At) -> Keep:
         return lambda info: info.request_headers is not None and test(info.request_headers)
     if kind == "response_flag_filter":
         return _response_flags(one, at)
+    if kind == "extension_filter":
+        return _extension(one, at)
     at.reject("this kind of access-log filter is not supported")
+
+
+def _extension(wanted: Any, at: At) -> Keep:
+    """envoy.config.accesslog.v3.ExtensionFilter: CEL is the one that there is."""
+    place = at.field("typed_config")
+    kind = wanted.typed_config.type_url.rpartition("/")[2]
+    if kind != ExpressionFilter.DESCRIPTOR.full_name:
+        place.reject(f"the filter {wanted.name!r} of type {kind or 'none'} is not supported; CEL expressions are")
+    expression = unpack(wanted.typed_config, ExpressionFilter, place).expression
+    try:
+        return compile_expression(expression)
+    except InvalidExpression as error:
+        place.field("expression").reject(f"{expression!r}: {error}")
 
 
 def _comparison(comparison: Any) -> Callable[[int], bool]:

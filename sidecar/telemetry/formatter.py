@@ -69,13 +69,14 @@ def compile_substitution(value: bytes) -> bytes | Callable[[StreamInfo], bytes]:
     return _build(f"{_fstring(parts, namespace, '')}.encode('utf-8', 'surrogateescape')", namespace)
 
 
-def compile_json(template: Mapping[str, Any]) -> Callable[[StreamInfo], str]:
+def compile_json(template: Mapping[str, Any], omit_empty: bool = False) -> Callable[[StreamInfo], str]:
     """One JSON object a line, from a template of nested objects, lists and format strings.
 
     A value that is one operator alone keeps its type (numbers stay numbers, unknown is null); else it is text, in
-    which unknown facts read `-`. Keys are sorted, as Envoy does.
+    which unknown facts read `-`. With `omit_empty`, what is unknown is left out, and reads "" in texts. Keys are
+    sorted, as Envoy does.
     """
-    make = _compile_json_value(template)
+    make = _compile_json_value(template, omit_empty)
 
     def format_json(info: StreamInfo) -> str:
         return json.dumps(make(info), separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n"
@@ -83,18 +84,20 @@ def compile_json(template: Mapping[str, Any]) -> Callable[[StreamInfo], str]:
     return format_json
 
 
-def _compile_json_value(value: Any) -> Callable[[StreamInfo], Any]:
+def _compile_json_value(value: Any, omit_empty: bool) -> Callable[[StreamInfo], Any]:
     if isinstance(value, Mapping):
-        fields = [(name, _compile_json_value(one)) for name, one in value.items()]
+        fields = [(name, _compile_json_value(one, omit_empty)) for name, one in value.items()]
+        if omit_empty:
+            return lambda info: {name: found for name, make in fields if (found := make(info)) is not None}
         return lambda info: {name: make(info) for name, make in fields}
     if isinstance(value, list | tuple):
-        items = [_compile_json_value(one) for one in value]
+        items = [_compile_json_value(one, omit_empty) for one in value]
         return lambda info: [make(info) for make in items]
     if not isinstance(value, str):
         return lambda info: value
     parts = _parse(value)
     if len(parts) != 1 or isinstance(parts[0], str):
-        return compile_text(value)
+        return compile_text(value, "" if omit_empty else "-")
     namespace = _namespace()
     return _build(_typed(parts[0], namespace), namespace)
 
