@@ -25,6 +25,15 @@ LOG_SERVICE_CLUSTER = "envoy_accesslog_service"
 HTTP_LOG_NAME, TCP_LOG_NAME = "http_envoy_accesslog", "tcp_envoy_accesslog"
 #: How long an Envoy collects records, and how many it keeps while the service does not read: about 2,000 requests.
 LOG_FLUSH_S = 0.5
+#: Who was called, as clusters' and endpoints' metadata had it at that moment. An entry's own fields name neither the
+#: cluster nor the side of a request that reached no host.
+LOG_TAGS = (
+    ("istio.cluster", "%UPSTREAM_CLUSTER_RAW%"),
+    ("istio.services", "%CLUSTER_METADATA(istio:services)%"),
+    ("istio.workload", "%UPSTREAM_METADATA(istio:workload)%"),
+)
+_LITERAL = custom_tag_pb2.CustomTag.Literal
+_REPORTERS = (_LITERAL(value="source"), _LITERAL(value="destination"))
 LOG_BUFFER_BYTES = 1024 * 1024
 
 # Istio's default JSON log: label -> command operators.
@@ -63,7 +72,7 @@ def http_access_logs(view: View, side: str) -> list[Any]:
     logs = list(_asked_for(view, side))
     if view.mesh.access_log_service and view.proxy.is_stock_envoy:
         config = als_pb2.HttpGrpcAccessLogConfig(
-            common_config=_service(HTTP_LOG_NAME),
+            common_config=_service(HTTP_LOG_NAME, side),
             additional_request_headers_to_log=["content-type"],
             additional_response_headers_to_log=["grpc-status"],
             additional_response_trailers_to_log=["grpc-status"],
@@ -76,7 +85,7 @@ def tcp_access_logs(view: View, side: str) -> list[Any]:
     """For plain TCP connections."""
     logs = list(_asked_for(view, side))
     if view.mesh.access_log_service and view.proxy.is_stock_envoy:
-        config = als_pb2.TcpGrpcAccessLogConfig(common_config=_service(TCP_LOG_NAME))
+        config = als_pb2.TcpGrpcAccessLogConfig(common_config=_service(TCP_LOG_NAME, side))
         logs.append(_log("envoy.access_loggers.tcp_grpc", config))
     return logs
 
@@ -139,7 +148,7 @@ def _json(labels: dict[str, Any]) -> Any:
     return _Format(json_format=fields)
 
 
-def _service(log_name: str) -> Any:
+def _service(log_name: str, side: str) -> Any:
     """Envoy's access log service: every request, as fields."""
     service = grpc_service_pb2.GrpcService(
         envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=LOG_SERVICE_CLUSTER)
@@ -150,14 +159,8 @@ def _service(log_name: str) -> Any:
         transport_api_version=config_source_pb2.ApiVersion.V3,
         buffer_flush_interval=duration(LOG_FLUSH_S),
         buffer_size_bytes=uint32(LOG_BUFFER_BYTES),
-        custom_tags=[_metadata_tag("cluster", "services"), _metadata_tag("host", "workload")],
+        custom_tags=[
+            custom_tag_pb2.CustomTag(tag="istio.reporter", literal=_REPORTERS[side == SERVER]),
+            *(custom_tag_pb2.CustomTag(tag=tag, value=value) for tag, value in LOG_TAGS),
+        ],
     )
-
-
-def _metadata_tag(kind: str, key: str) -> Any:
-    """`istio.<key>` of the metadata that clusters and endpoints have: who was called, as it was at that moment."""
-    tag = custom_tag_pb2.CustomTag(tag=f"istio.{key}")
-    getattr(tag.metadata.kind, kind).SetInParent()
-    tag.metadata.metadata_key.key = "istio"
-    tag.metadata.metadata_key.path.add(key=key)
-    return tag

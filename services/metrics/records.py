@@ -133,7 +133,7 @@ class Recorder:
         tls = common.tls_properties.SerializeToString() if common.HasField("tls_properties") else b""
         key = (
             arrived,
-            common.upstream_cluster,
+            _cluster(common),
             tags.get("istio.services", ""),
             tags.get("istio.workload", ""),
             common.response_flags.SerializeToString(),
@@ -152,11 +152,18 @@ class Recorder:
     @staticmethod
     def _arrived(reporter: Reporter, common: Any) -> bool:
         """Whether the proxy is the receiving one."""
+        if told := common.custom_tags.get("istio.reporter", ""):
+            return bool(told == "destination")
         cluster = common.upstream_cluster
         if cluster and cluster != "-":
             return bool(cluster.startswith("inbound|") or cluster == "InboundPassthroughCluster")
         local = common.downstream_local_address.socket_address.address
         return not reporter.is_router and bool(local == reporter.ip)
+
+
+def _cluster(common: Any) -> str:
+    """The entry's own field has it only where a host was reached."""
+    return str(common.upstream_cluster or common.custom_tags.get("istio.cluster", ""))
 
 
 def _caller(common: Any) -> str:
@@ -175,7 +182,7 @@ def _labels(
     else:
         policy = UNKNOWN  # only the receiving side knows for certain
         who = (*side("source", reporter.workload), *side("destination", _destination(common, peer)))
-    service = service_of(common.custom_tags.get("istio.services", ""), common.upstream_cluster)
+    service = service_of(common.custom_tags.get("istio.services", ""), _cluster(common))
     answer: Labels = () if protocol == "tcp" else (("response_code", str(code)), ("grpc_response_status", status))
     return (
         ("reporter", "destination" if arrived else "source"),

@@ -24,7 +24,7 @@ from services.metrics.graph import quantile
 
 MAX_SERIES = 200
 
-Value = Callable[[array[float], float], float | None]
+Value = Callable[["array[float]", float], float | None]
 
 
 def _rate(index: int) -> Value:
