@@ -40,7 +40,7 @@ class Mark:
 Marks = dict[str, Mark]
 
 PYTHON_REFUSES = "the Python sidecar refuses a cluster that has it"
-PYTHON_REFUSES_HTTP2 = "the Python sidecar speaks HTTP/1.1 only, and refuses a cluster of HTTP/2"
+PYTHON_REFUSES_HTTP2 = "the Python sidecar speaks HTTP/1.1 only, and answers 502 UPE for a cluster of HTTP/2"
 PYTHON_LISTENS_HTTP1 = "the Python sidecar takes HTTP/1.1 only on the port"
 NO_SLOW_START = "the Python sidecar gives a new endpoint its full share at once"
 MUTUAL_LATER = "the mesh issues no certificates yet: mutual TLS comes later, and traffic stays plain text"

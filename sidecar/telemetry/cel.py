@@ -2,7 +2,7 @@
 `filter.expression`).
 
 The language: literals, lists, `? :`, `|| && !`, comparisons, `in`, `+ - * / %`, indexing, `has()`, `size()`, `int()`,
-`string()`, `duration()`, and the methods contains, endsWith, matches, size, startsWith. Names are Envoy's attributes
+`double()`, `duration()`, and the methods contains, endsWith, matches, size, startsWith. Names are Envoy's attributes
 (`cel_attributes`). What is not understood is refused when it is compiled; what can not be evaluated (a header that is
 not there) makes the answer no, as in Envoy, unless the other side of `||` or `&&` decides alone.
 
@@ -48,7 +48,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "`"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|ns)")
 _UNIT_NS = {"h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _METHODS = ("contains", "endsWith", "matches", "size", "startsWith")
-_FUNCTIONS = ("duration", "has", "int", "size", "string")
+_FUNCTIONS = ("double", "duration", "has", "int", "size")
 
 
 def compile_expression(text: str) -> Callable[[StreamInfo], bool]:
@@ -447,8 +447,6 @@ def _call(name: str, value: Any) -> Any:
     try:
         if name == "size":
             return len(value)
-        if name == "int":
-            return int(value)
-        return str(value).lower() if isinstance(value, bool) else str(value)
+        return int(value) if name == "int" else float(value)
     except (TypeError, ValueError):
         raise NoValue from None

@@ -31,13 +31,13 @@ class HeaderMap(Mapping[str, str]):
         self._headers = headers
 
     def __getitem__(self, name: str) -> str:
-        value = self._headers.lookup(name.encode()) if isinstance(name, str) else None
+        value = self._headers.lookup(name.lower().encode()) if isinstance(name, str) else None
         if value is None:
             raise KeyError(name)
         return _text(value)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._headers.lookup(name.encode()) is not None
+        return isinstance(name, str) and self._headers.lookup(name.lower().encode()) is not None
 
     def __iter__(self) -> Iterator[str]:
         return (_text(name) for name in self._headers)

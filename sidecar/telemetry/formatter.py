@@ -88,10 +88,12 @@ def _compile_json_value(value: Any, omit_empty: bool) -> Callable[[StreamInfo], 
     if isinstance(value, Mapping):
         fields = [(name, _compile_json_value(one, omit_empty)) for name, one in value.items()]
         if omit_empty:
-            return lambda info: {name: found for name, make in fields if (found := make(info)) is not None}
+            return lambda info: {name: found for name, make in fields if (found := make(info)) not in _EMPTY}
         return lambda info: {name: make(info) for name, make in fields}
     if isinstance(value, list | tuple):
         items = [_compile_json_value(one, omit_empty) for one in value]
+        if omit_empty:
+            return lambda info: [found for make in items if (found := make(info)) not in _EMPTY]
         return lambda info: [make(info) for make in items]
     if not isinstance(value, str):
         return lambda info: value
@@ -100,6 +102,10 @@ def _compile_json_value(value: Any, omit_empty: bool) -> Callable[[StreamInfo], 
         return compile_text(value, "" if omit_empty else "-")
     namespace = _namespace()
     return _build(_typed(parts[0], namespace), namespace)
+
+
+#: What `omit_empty_values` leaves out.
+_EMPTY: tuple[Any, ...] = (None, {}, [])
 
 
 class _Command(NamedTuple):

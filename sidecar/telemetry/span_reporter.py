@@ -25,6 +25,13 @@ MAX_UNDER_WAY = 2
 Outcome = Literal["reports_sent", "reports_dropped", "reports_failed", "reports_skipped_no_cluster"]
 Done = Callable[[Outcome], None]
 
+_COUNTERS: dict[Outcome, str] = {
+    "reports_sent": "reports_sent",
+    "reports_dropped": "reports_dropped",
+    "reports_failed": "reports_failed",
+    "reports_skipped_no_cluster": "reports_skipped_no_cluster",
+}
+
 
 class Sender(Protocol):
     """How a batch leaves the proxy."""
@@ -55,13 +62,7 @@ class SpanReporter:
         self._spans_sent = stats.counter(prefix + "spans_sent")
         self._spans_dropped = stats.counter(prefix + "spans_dropped")
         self._timer_flushed = stats.counter(prefix + "timer_flushed")
-        names: tuple[Outcome, ...] = (
-            "reports_sent",
-            "reports_dropped",
-            "reports_failed",
-            "reports_skipped_no_cluster",
-        )
-        self._outcomes = {name: stats.counter(prefix + name) for name in names}
+        self._outcomes = {outcome: stats.counter(prefix + name) for outcome, name in _COUNTERS.items()}
 
     def report(self, span: FinishedSpan) -> None:
         """Take a span; cheap, never blocks and never raises."""

@@ -84,7 +84,7 @@ from tests.lugsail.api.helpers import warning_texts
             "host: a\ntrafficPolicy: {connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}",
             [
                 "spec.trafficPolicy.connectionPool.http.h2UpgradePolicy: UPGRADE acts on the stock Envoy only: the"
-                " Python sidecar speaks HTTP/1.1 only, and refuses a cluster of HTTP/2"
+                " Python sidecar speaks HTTP/1.1 only, and answers 502 UPE for a cluster of HTTP/2"
             ],
         ),
         (
@@ -92,7 +92,7 @@ from tests.lugsail.api.helpers import warning_texts
             "hosts: [a.example]\nresolution: DNS\nports: [{number: 80, name: a, protocol: grpc}]",
             [
                 "spec.ports[0].protocol: grpc acts on the stock Envoy only: the Python sidecar speaks HTTP/1.1 only,"
-                " and refuses a cluster of HTTP/2"
+                " and answers 502 UPE for a cluster of HTTP/2"
             ],
         ),
         # One warning for an ignored message, none for the fields inside, none for an empty value.

@@ -37,6 +37,8 @@ def test_compiles(name: str) -> None:
     refused = []
     compiled = 0
     for proxy, answer in golden.answers(name).items():
+        if proxy.endswith(" envoy"):
+            continue  # what a stock Envoy gets alone, since it names itself so
         for title, built in answer.items():
             for resource in built.values():
                 try:

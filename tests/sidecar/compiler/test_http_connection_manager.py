@@ -57,7 +57,6 @@ def manager(text: str = "") -> HttpConnectionManager:
             "forward_client_cert",
             ForwardedClientCert(mode="sanitize_set"),
         ),
-        (", tracing: {client_sampling: {value: 100}}", "rds_name", "n"),
     ],
 )
 def test_fields(text: str, field: str, value: Any) -> None:
