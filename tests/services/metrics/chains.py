@@ -213,7 +213,9 @@ class Chains:
                     "defaultEndpoint": f"127.0.0.1:{echo}",
                 },
             ],
-            "egress": [{"port": {"number": 15081, "protocol": "HTTP_PROXY", "name": "p"}, **everywhere, "bind": bound["bind"]}],
+            "egress": [
+                {"port": {"number": 15081, "protocol": "HTTP_PROXY", "name": "p"}, **everywhere, "bind": bound["bind"]}
+            ],
         }  # fmt: skip
         fault = {"abort": {"httpStatus": 418, "percentage": {"value": 100}}}
         route = [{"destination": {"host": self.host(proxy)}}]
