@@ -118,6 +118,7 @@ class Chains:
         for server in self.servers:
             threading.Thread(target=server.serve_forever, daemon=True).start()
         registry = [one for proxy in PROXIES for one in self._registry(proxy)]
+        registry.append(self._metrics_service())
         (self.folder / "registry.yaml").write_text("\n---\n".join(json.dumps(one) for one in registry))
         (self.folder / "mesh.yaml").write_text(
             "enableEnvoyAccessLogService: true\nenableTracing: false\naccessLogFile: /dev/null\n"
@@ -162,6 +163,22 @@ class Chains:
             *("--labels", ",".join(f"{k}={v}" for k, v in labels.items()), "--discovery", f"{self.net}.1:15010"),
             *("--state-dir", self.folder / f"{side}-{proxy}", *more),
         )  # fmt: skip
+
+    def _metrics_service(self) -> dict[str, Any]:
+        ports = [
+            {"number": 9091, "name": "grpc-als", "protocol": "GRPC"},
+            {"number": 9090, "name": "http", "protocol": "HTTP"},
+        ]
+        spec = {
+            "hosts": ["metrics.istio-system.svc.cluster.local"],
+            "location": "MESH_INTERNAL",
+            "resolution": "STATIC",
+            "ports": ports,
+            "endpoints": [{"address": f"{self.net}.3"}],
+        }
+        made = document("ServiceEntry", "metrics", spec)
+        made["metadata"]["namespace"] = "istio-system"
+        return made
 
     def _registry(self, proxy: str) -> list[dict[str, Any]]:
         ports = [
