@@ -11,9 +11,11 @@ import yaml
 
 from lugsail.api.documents import parse_documents
 from lugsail.api.load import load_resource
+from lugsail.api.mesh_config import load_mesh_config
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted((ROOT / "samples").rglob("*.yaml"))
+MESH_CONFIGS = sorted((ROOT / "samples").rglob("mesh-config*.yaml"))
+FILES = sorted(set((ROOT / "samples").rglob("*.yaml")) - set(MESH_CONFIGS))
 NAMES = [str(path.relative_to(ROOT / "samples")) for path in FILES]
 TOPOLOGY = yaml.safe_load((ROOT / "compose/app.yaml").read_text())["services"]
 #: Versions that tutorials bring along: not in the default topology.
@@ -54,7 +56,12 @@ def test_a_sample_loads(path):
     assert len({resource.key for resource in loaded}) == len(loaded)
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
+@pytest.mark.parametrize("path", MESH_CONFIGS, ids=lambda path: path.name)
+def test_a_mesh_config_has_an_effect_in_all_it_says(path):
+    assert load_mesh_config(path.read_text(), str(path)).warnings == ()
+
+
+@pytest.mark.parametrize("path", [*FILES, *MESH_CONFIGS], ids=lambda path: path.name)
 def test_a_sample_says_what_it_is_for(path):
     assert path.read_text().startswith("# ")
 
@@ -78,8 +85,8 @@ def test_subsets_are_versions_that_run_or_are_known_guests(path):
             assert version in in_topology(host) or (host, version) in GUESTS
 
 
-@pytest.mark.parametrize("folder", ["bookinfo", "httpbin", "egress", "tcp-echo"])
+@pytest.mark.parametrize("folder", ["bookinfo", "httpbin", "egress", "tcp-echo", "telemetry"])
 def test_the_readme_has_a_row_for_each_file(folder):
     text = (ROOT / "samples" / folder / "README.md").read_text()
     rows = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
-    assert rows == {path.name for path in FILES if path.parent.name == folder}
+    assert rows == {path.name for path in (*FILES, *MESH_CONFIGS) if path.parent.name == folder}

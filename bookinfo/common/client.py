@@ -14,6 +14,8 @@ from urllib.request import getproxies_environment, proxy_bypass_environment
 
 import aiohttp
 
+from bookinfo.common.propagation import without_traces
+
 ANSWER_LIMIT_BYTES = 1 << 20
 # aiohttp rounds timeouts above this up to a whole second; a learner's stopwatch should not see that.
 _ROUNDING_THRESHOLD_S = 3600
@@ -35,10 +37,11 @@ class Answer(NamedTuple):
 class Client:
     """Makes each call on a connection of its own, so that no call is bound to an earlier one's choice of endpoint.
 
-    Make and close it inside a running event loop.
+    Make and close it inside a running event loop. Not `traced`, it drops the headers that hold traces together.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, traced: bool = True) -> None:
+        self._traced = traced
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True, limit=0),
             # The caller's cookies are passed on as they are; none are kept from one caller's answer to the next call.
@@ -56,6 +59,8 @@ class Client:
 
     async def get_json(self, url: str, headers: Mapping[str, str], timeout_s: float) -> Answer:
         """GET `url` and read a JSON answer of at most ANSWER_LIMIT_BYTES, all within `timeout_s`."""
+        if not self._traced:
+            headers = without_traces(headers)
         timeout = aiohttp.ClientTimeout(total=timeout_s, ceil_threshold=_ROUNDING_THRESHOLD_S)
         try:
             async with self._session.get(

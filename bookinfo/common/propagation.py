@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from multidict import CIMultiDict
 
 # By tracing system: request id (Envoy), Zipkin B3, W3C Trace Context, OpenTracing, Datadog, Google Cloud, gRPC,
-# SkyWalking. Then what routing and authorization rules like to look at.
-PASSED_ON = (
+# SkyWalking.
+TRACE_HEADERS = (
     "x-request-id",
     "x-b3-traceid",
     "x-b3-spanid",
@@ -28,6 +28,10 @@ PASSED_ON = (
     "x-cloud-trace-context",
     "grpc-trace-bin",
     "sw8",
+)
+PASSED_ON = (
+    *TRACE_HEADERS,
+    # What routing and authorization rules like to look at.
     "user-agent",
     "cookie",
     "authorization",
@@ -48,3 +52,8 @@ def passed_on(incoming: Mapping[str, str], extra: Iterable[str] = ()) -> CIMulti
         if value is not None:
             outgoing[name] = value
     return outgoing
+
+
+def without_traces(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """The headers without those that hold traces and requests together: what a careless app passes on."""
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in TRACE_HEADERS)

@@ -1,8 +1,10 @@
 """Runs one service: where it listens, how it stops, what it logs.
 
 Environment: BIND_ADDRESS (default 127.0.0.1; a container image sets 0.0.0.0), PORT (0: any free one),
-ACCESS_LOG=true for a JSON line per request on stdout. SIGTERM and SIGINT let requests in flight finish;
-for STOP_DELAY_MS before that (default 0) new ones are still served, while those who send them learn to stop.
+ACCESS_LOG=true for a JSON line per request on stdout, PROPAGATE_HEADERS=false for calls to other services without the
+headers of tracing: each trace then ends here, as with an app that knows nothing of it.
+SIGTERM and SIGINT let requests in flight finish; for STOP_DELAY_MS before that (default 0) new ones are still served,
+while those who send them learn to stop.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.web_runner import GracefulExit
 
 from bookinfo.common.client import Client
-from bookinfo.common.settings import DEFAULT_PORT, InvalidSetting, integer, is_on, port
+from bookinfo.common.settings import DEFAULT_PORT, InvalidSetting, integer, is_not_off, is_on, port
 
 CLIENT = web.AppKey("client", Client)
+PROPAGATES = web.AppKey("propagates", bool)
 DRAIN_S = 3.0
 MAX_STOP_DELAY_MS = 60_000
 EXIT_FAILED = 1
@@ -50,7 +53,7 @@ def add_client(app: web.Application) -> None:
     """Give the application a Client for as long as it runs, as `app[CLIENT]`."""
 
     async def with_client(app: web.Application) -> AsyncIterator[None]:
-        client = Client()
+        client = Client(traced=app.get(PROPAGATES, True))
         app[CLIENT] = client
         yield
         await client.close()
@@ -74,6 +77,7 @@ def run(
         number = port(env, "PORT", default_port)
         delay_s = integer(env, "STOP_DELAY_MS", 0, 0, MAX_STOP_DELAY_MS) / 1000
         app = make_app(env)
+        app[PROPAGATES] = is_not_off(env, "PROPAGATE_HEADERS")
     except InvalidSetting as error:
         print(f"{name}: {error}", file=sys.stderr)
         return EXIT_USAGE

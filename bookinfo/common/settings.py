@@ -16,6 +16,14 @@ def is_on(env: Mapping[str, str], name: str) -> bool:
     return env.get(name, "").strip().lower() == "true"
 
 
+def is_not_off(env: Mapping[str, str], name: str) -> bool:
+    """Whether a switch that is on by itself is so: unset, empty or `true`. Raises InvalidSetting unless `false`."""
+    text = env.get(name, "").strip().lower()
+    if text not in ("", "true", "false"):
+        raise InvalidSetting(f"{name}={env[name]!r}: want true or false")
+    return text != "false"
+
+
 def integer(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
     """A whole number within [low, high]; unset or empty is the default. Raises InvalidSetting."""
     text = env.get(name, "").strip()

@@ -1,4 +1,4 @@
-"""`lugsail logs`: the log of an app, of its sidecar, of a gateway, or of the control plane."""
+"""`lugsail logs`: the log of an app, its sidecar, a gateway, the control plane, or what watches the mesh."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ ALIASES = {
 
 def logs(
     workload: Annotated[
-        str, typer.Argument(help="A workload, `gateway`, `controlplane`, or `lab` (the events of a mesh of processes).")
+        str,
+        typer.Argument(
+            help="A workload, `gateway`, `controlplane`, `tracing`, `metrics`, `prometheus`, or `lab` (events)."
+        ),
     ],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
     proxy: Annotated[bool, typer.Option("--proxy", help="The sidecar's log, not the app's.")] = False,

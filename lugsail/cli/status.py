@@ -10,6 +10,8 @@ from lugsail.lab.running import DOCKER, UNKNOWN_SYNC
 
 EXAMPLES = "\b\nExamples:\n  lugsail status\n  lugsail status -o json"
 
+SHOWN_NAMES = {"tracing": "Traces", "metrics": "Metrics", "prometheus": "Prometheus", "grafana": "Grafana"}
+
 Report = dict[str, Any]
 
 
@@ -36,6 +38,10 @@ def _print_processes(report: Report) -> None:
     shown_memory = mebibytes(memory["pss_bytes"]) if memory else "-"
     state, restarts, pid = control.get("state", "stopped"), control.get("restarts", 0), control.get("pid") or "-"
     rows.append(["control plane", "", "", state, restarts, "", pid, "", shown_memory, ""])
+    for item in report["observers"]:
+        shown_memory = mebibytes(item["memory"]["pss_bytes"]) if item["memory"] else "-"
+        row = [item["name"], item["ip"], "", item.get("state", "stopped"), item.get("restarts", 0), ""]
+        rows.append([*row, item.get("pid") or "-", "", shown_memory, ""])
     for item in report["workloads"]:
         memories = [item["app_memory"], item["proxy_memory"]]
         shown = [mebibytes(each["pss_bytes"]) if each else "-" for each in memories]
@@ -73,7 +79,13 @@ def _used(item: Report, part: str) -> list[str]:
 def _print_notes(report: Report) -> None:
     """Where the mesh is reached, and what is not as it should be."""
     print(f"Page: {report['gateway'] or '-'}/productpage   Control plane: {report['control_plane'] or '-'}")
-    for item in ({"workload": "The control plane", **report["controlplane"]}, *report["workloads"]):
+    if report["observers"]:
+        print("   ".join(f"{SHOWN_NAMES[item['name']]}: {item['url'] or '-'}" for item in report["observers"]))
+    if report.get("mesh_config"):
+        print(f"Mesh config: {report['mesh_config']}")
+    observers = [{"workload": item["name"], **item} for item in report["observers"]]
+    control_plane = {"workload": "The control plane", **report["controlplane"]}
+    for item in (control_plane, *observers, *report["workloads"]):
         if item.get("restarts"):
             last = f"; last: {item['last_exit']}" if item.get("last_exit") else ""
             print(f"{item['workload']} was restarted {counted(item['restarts'], 'time')}{last}")

@@ -15,6 +15,7 @@ from lugsail.cli.output import FAILURE, USAGE, CliError, has_colour
 
 if TYPE_CHECKING:
     from lugsail.lab.containers.compose_file import Options
+    from lugsail.lab.plan import Options as ProcessOptions
 
 EXAMPLES = """\b
 Examples:
@@ -22,6 +23,8 @@ Examples:
   lugsail up --detach --port 9000             in the background, the page on port 9000
   lugsail up --proxy-for reviews-v2=envoy     the stock Envoy beside reviews-v2
   lugsail up --keep                           with the resources of the last mesh
+  lugsail up --with prometheus                Prometheus too, with rules and alerts
+  lugsail up --mesh-config FILE               Istio's MeshConfig: access logs, sampling, where spans go
   lugsail up --runtime docker                 as containers, with transparent interception
   lugsail up --runtime docker --profile httpbin --profile tcp-echo"""
 
@@ -46,6 +49,16 @@ def up(
         typer.Option("--profile", metavar="NAME", help="With docker: services of this profile too; may be repeated."),
     ] = None,
     build: Annotated[bool, typer.Option("--build", help="With docker: build the images anew.")] = False,
+    mesh_config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Istio's MeshConfig. Default: samples/telemetry/mesh-config.yaml."),
+    ] = None,
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", metavar="PART", help="Prometheus beside the mesh: prometheus.")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="PART", help="Do without tracing or metrics; may be repeated.")
+    ] = None,
     timeout: Annotated[str, typer.Option("--timeout", help="With docker: how long to wait for all to be ready.")] = (
         "120s"
     ),
@@ -54,11 +67,14 @@ def up(
         typer.Option("--project", metavar="NAME", help="With docker: the compose project. Default: the file's name."),
     ] = None,
 ) -> int:
-    """Start the mesh: control plane, gateway, and each workload with its sidecar.
+    """Start the mesh: control plane, gateway, each workload with its sidecar; traces and metrics beside them.
 
     A new mesh starts with an empty store and the sample gateway; the resources of the last one are set aside in
     store.previous.db of the state folder ($LUGSAIL_HOME, default ~/.lugsail), or kept with --keep.
     After a mesh that was killed its resources are kept, and a control plane that is restarted loses nothing.
+
+    The mesh config in force is a copy of the shipped one in the state folder, read again when you change it there, or
+    the file of --mesh-config.
 
     With --runtime docker every workload is a pod of containers whose traffic is captured, started by Docker Compose:
     images that are missing are built, and the store is the volume lugsail-store of the project. A mesh that plain
@@ -70,6 +86,7 @@ def up(
         plan.check_proxy(proxy, "--proxy")
         plan.check_log_level(log_level)
         proxies = plan.parse_proxy_for(proxy_for or [])
+        observers = plan.choose_observers(with_ or [], without or [])
     except plan.BadOption as problem:
         raise CliError(str(problem), USAGE) from problem
     if runtime not in ("processes", "docker"):
@@ -85,19 +102,27 @@ def up(
     for option, given in (("--build", build), ("--project", project), ("--profile", profile)):
         if given:
             raise CliError(f"{option} is for a mesh of containers: add --runtime docker.", USAGE)
-    return _up_processes(topology, proxy, proxies, port, keep, log_level, detach)
+    return _up_processes(
+        _process_options(topology, proxy, proxies, port, keep, log_level, mesh_config, observers), detach
+    )
 
 
-def _up_processes(
-    topology: Path | None, proxy: str, proxy_for: dict[str, str], port: int, keep: bool, log_level: str, detach: bool
-) -> int:
+def _process_options(
+    topology: Path | None,
+    proxy: str,
+    proxy_for: dict[str, str],
+    port: int,
+    keep: bool,
+    log_level: str,
+    mesh_config: Path | None,
+    observers: tuple[str, ...],
+) -> ProcessOptions:
     from lugsail.lab import plan
-    from lugsail.lab import run as lab
     from lugsail.lab.addressing import DEFAULT_SUBNET, BadSubnet, Subnet
     from lugsail.lab.paths import Home, shipped
 
     try:
-        options = plan.Options(
+        return plan.Options(
             home=Home.from_environment(),
             subnet=Subnet.parse(os.environ.get("LUGSAIL_SUBNET", DEFAULT_SUBNET)),
             topology=(topology or shipped("compose/app.yaml")).absolute(),
@@ -106,9 +131,16 @@ def _up_processes(
             proxy_for=proxy_for,
             keep=keep,
             log_level=log_level,
+            mesh_config=mesh_config.absolute() if mesh_config else None,
+            observers=observers,
         )
     except BadSubnet as problem:
         raise CliError(str(problem), USAGE) from problem
+
+
+def _up_processes(options: ProcessOptions, detach: bool) -> int:
+    from lugsail.lab import run as lab
+
     shown = _Shown(detach)
     try:
         if detach:
@@ -163,7 +195,7 @@ class _Shown:
             program, samples = _how_to_call()
             metrics = event.get("metrics")
             names = (event["gateway"], event["control_plane"], event["bookinfo"])
-            print(summary(*names, colour, program, samples, metrics))
+            print(summary(*names, colour, program, samples, metrics, event.get("observers")))
             if event["failed"]:
                 self.exit_code = FAILURE
                 print(f"\nNot ready: {', '.join(event['failed'])}. The rest runs; `lugsail status` follows it.")

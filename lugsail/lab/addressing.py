@@ -3,6 +3,7 @@
 The lab lives in one /16 of the loopback network, its *subnet* (`127.20` unless told otherwise):
 
     127.20.0.1    the control plane
+    127.20.0.k    what watches the mesh: tracing (2), metrics (3), Prometheus (4)
     127.20.n.1    pod n: what others call it by; its sidecar's inbound listeners and admin page
     127.20.n.2    pod n: where its own requests leave; its sidecar's outbound listeners
     127.20.255.k  the virtual address of service k; nothing listens there
@@ -68,6 +69,12 @@ class Subnet:
     def discovery(self) -> str:
         """Where sidecars ask for xDS, as HOST:PORT."""
         return f"{self.control_plane_ip}:{CONTROL_PLANE_XDS_PORT}"
+
+    def observer_ip(self, host: int) -> str:
+        """The address of what watches the mesh, by its last octet (2…254)."""
+        if not 2 <= host <= 254:
+            raise ValueError(f"{host} is not between 2 and 254")
+        return f"{self.prefix}.0.{host}"
 
     def pod_ip(self, n: int) -> str:
         """The address that others reach pod n at."""

@@ -18,6 +18,7 @@ from lugsail.lab.addressing import (
     Subnet,
 )
 from lugsail.lab.errors import LabError
+from lugsail.lab.observers import Observer
 from lugsail.lab.pod import Pod
 from lugsail.lab.processes import owner_of_port
 
@@ -69,6 +70,25 @@ def check_control_plane_address(subnet: Subnet) -> None:
             f"Stop it there with `lugsail down`, or use a subnet of your own: "
             f"LUGSAIL_SUBNET=127.{subnet.number % 254 + 1} lugsail up"
         )
+
+
+def check_observer_ports(observers: Sequence[Observer], subnet: Subnet) -> None:
+    """Every port of what watches the mesh must be free; raises CannotStart."""
+    for each in observers:
+        ip = each.ip(subnet)
+        for port in each.ports:
+            failure = bind_error(ip, port.number)
+            if failure is None:
+                continue
+            if failure == errno.EADDRNOTAVAIL:
+                raise CannotStart(missing_address(subnet, [ip]))
+            owner = owner_of_port(ip, port.number)
+            by = f" by {owner}" if owner else ""
+            raise CannotStart(
+                f"{ip}:{port.number}, where {each.name} will listen, is taken{by}. Stop that, do without "
+                f"(lugsail up --without {each.name}), or use another subnet: "
+                f"LUGSAIL_SUBNET=127.{subnet.number % 254 + 1} lugsail up"
+            )
 
 
 def check_addresses(subnet: Subnet, addresses: list[str]) -> None:

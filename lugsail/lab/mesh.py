@@ -10,15 +10,19 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lugsail.client import ApiError, Client, Unreachable
-from lugsail.lab import logfiles, probes, seed, spawn
+from lugsail.lab import logfiles, probes, prometheus, seed, spawn
 from lugsail.lab.addressing import CONTROL_PLANE_HTTP_PORT, HEALTH_PORT, Subnet
 from lugsail.lab.checks import CannotStart, free_port
+from lugsail.lab.errors import LabError
 from lugsail.lab.launcher import Launcher, LaunchError
+from lugsail.lab.mesh_config import own_mesh_config
+from lugsail.lab.observers import Observer, access_log_service, chosen, observer_documents
 from lugsail.lab.paths import shipped
 from lugsail.lab.plan import Options, choose_app_ports
 from lugsail.lab.pod import Pod, app_environment, next_pod_number
@@ -58,6 +62,14 @@ class Mesh:
         return self.options.subnet
 
     @property
+    def observers(self) -> list[Observer]:
+        return chosen(self.options.observers)
+
+    @property
+    def mesh_config(self) -> Path:
+        return self.options.mesh_config or self.options.home.mesh_config_file
+
+    @property
     def gateway_url(self) -> str:
         return f"http://127.0.0.1:{self.options.gateway_port}"
 
@@ -65,6 +77,7 @@ class Mesh:
         """Start everything; the names of components that did not get ready. Raises CannotStart."""
         logfiles.begin_anew(self.options.home.logs)
         prepare_store(self.options)
+        self._prepare_mesh_config()
         self._write_registry()
         self._write_state()
         control_plane = self.supervisor.start(self._control_plane())
@@ -74,15 +87,21 @@ class Mesh:
         await self._with_client(partial(seed.put_sidecars, pods=self.pods))
         await self._with_client(partial(seed.put_first_gateway, sample=shipped(SAMPLE_GATEWAY)))
         proxies = [self.supervisor.start(self._proxy(pod)) for pod in self.pods]
-        components = [*apps, *proxies]
-        ready = await asyncio.gather(*(self._wait_ready(component) for component in components))
-        failed = [component for component, is_ready in zip(components, ready, strict=True) if not is_ready]
-        for component in failed[:FAILURES_TOLD]:
-            self._note(self._why_not_ready(component), "warning")
+        failed = await self._not_ready([*apps, *proxies])
+        # Nobody waits for these, so the first request does not either.
+        observers = [self.supervisor.start(self._observer(each)) for each in self.observers]
         if not failed:
             await self._first_page()
+        failed += await self._not_ready(observers)
+        for component in failed[:FAILURES_TOLD]:
+            self._note(self._why_not_ready(component), "warning")
         await self._tell_rejections()
         return [component.name for component in failed]
+
+    async def _not_ready(self, components: list[Component]) -> list[Component]:
+        """Wait for all of them; those that did not get ready."""
+        ready = await asyncio.gather(*(self._wait_ready(component) for component in components))
+        return [component for component, is_ready in zip(components, ready, strict=True) if not is_ready]
 
     async def attend(self) -> None:
         """Until told to stop: keep the logs bounded and the nurseries alive."""
@@ -106,9 +125,9 @@ class Mesh:
                 self._note(str(error), "warning")
 
     async def stop(self) -> None:
-        """Stop every process of the lab: pods first, then the control plane, then whatever is still marked as ours."""
+        """Stop every process of the lab: pods first, then what they talk to, then whatever is still marked as ours."""
         components = self.supervisor.components
-        pods = [component for name, component in components.items() if name != "control plane"]
+        pods = [component for name, component in components.items() if name.startswith(("app:", "proxy:"))]
         await self.supervisor.stop(pods)
         await self.supervisor.stop(list(components.values()))
         await self.launcher.close()
@@ -195,8 +214,18 @@ class Mesh:
             "topology": str(self.options.topology),
             "control_socket": str(self.options.home.control_socket),
             "controlplane": self._component_state(components.get("control plane")),
+            "mesh_config": str(self.mesh_config),
+            "observers": [self._observer_state(each) for each in self.observers],
             "pods": [self._pod_state(pod) for pod in self.pods],
             "processes": self._process_refs(),
+        }
+
+    def _observer_state(self, observer: Observer) -> dict[str, Any]:
+        return {
+            "name": observer.name,
+            "ip": observer.ip(self.subnet),
+            "url": observer.url(self.subnet),
+            **(self._component_state(self.supervisor.components.get(observer.name)) or {}),
         }
 
     def _pod_state(self, pod: Pod) -> dict[str, Any]:
@@ -242,17 +271,42 @@ class Mesh:
         except OSError as error:
             self._note(f"cannot write {self.options.home.state_file}: {error.strerror}", "warning")
 
+    def _prepare_mesh_config(self) -> None:
+        if self.options.mesh_config is not None:
+            return
+        try:
+            own_mesh_config(self.options.home, self.options.keep)
+        except OSError as error:
+            raise CannotStart(f"Cannot write {self.options.home.mesh_config_file}: {error.strerror}.") from error
+
     def _write_registry(self) -> None:
         documents = registry_documents(self._registered, self.subnet, self.options.gateway_port)
+        documents += observer_documents(self.options.observers, self.subnet)
         try:
             write_atomically(self.options.home.registry_file, yaml.safe_dump_all(documents, sort_keys=False))
         except OSError as error:
             raise CannotStart(f"Cannot write {self.options.home.registry_file}: {error.strerror}.") from error
 
     def _control_plane(self) -> Component:
-        what = spawn.control_plane(self.options.home, self.subnet, self.options.log_level)
+        what = spawn.control_plane(self.options.home, self.subnet, self.mesh_config, self.options.log_level)
         ip = self.subnet.control_plane_ip
         return Component("control plane", what, partial(probes.http_ok, ip, CONTROL_PLANE_HTTP_PORT, "/ready"))
+
+    def _observer(self, observer: Observer) -> Component:
+        home, ip, level = self.options.home, observer.ip(self.subnet), self.options.log_level
+        if observer.name == "tracing":
+            what = spawn.tracing(home, ip, level)
+        elif observer.name == "metrics":
+            what = spawn.metrics(home, ip, self.subnet, level)
+        else:
+            what = self._prometheus(ip, observer.page_port)
+        return Component(observer.name, what, partial(probes.http_ok, ip, observer.page_port, observer.ready_path))
+
+    def _prometheus(self, ip: str, port: int) -> spawn.Spawn:
+        try:
+            return prometheus.prepare(self.options.home, self.subnet, ip, port)
+        except (LabError, OSError) as error:
+            raise CannotStart(f"Prometheus cannot be prepared: {error}") from error
 
     def _app(self, pod: Pod) -> Component | None:
         what = spawn.app(pod, self.options.home, self.environment_of(pod))
@@ -261,7 +315,8 @@ class Mesh:
         return Component(f"app:{pod.name}", what, partial(probes.tcp_open, "127.0.0.1", pod.app_port))
 
     def _proxy(self, pod: Pod) -> Component:
-        what = spawn.proxy(pod, self.options.home, self.options.log_level)
+        log_service = access_log_service(self.options.observers, self.subnet)
+        what = spawn.proxy(pod, self.options.home, self.options.log_level, log_service)
         self.options.home.proxy_dir(pod.name).mkdir(parents=True, exist_ok=True)
         return Component(f"proxy:{pod.name}", what, partial(probes.http_ok, pod.ip, HEALTH_PORT, "/healthz/ready"))
 

@@ -45,6 +45,18 @@ class Home:
         return self.root / "store.previous.db"
 
     @property
+    def mesh_config_file(self) -> Path:
+        return self.root / "mesh-config.yaml"
+
+    @property
+    def traces_file(self) -> Path:
+        return self.root / "traces.db"
+
+    @property
+    def prometheus_dir(self) -> Path:
+        return self.root / "prometheus"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

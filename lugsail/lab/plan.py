@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lugsail.lab.addressing import MAX_PODS, Subnet
+from lugsail.lab.observers import DEFAULT_OBSERVERS, OBSERVERS
 from lugsail.lab.paths import Home
 from lugsail.lab.pod import Pod, gateway_workload
 from lugsail.lab.topology import Workload
@@ -21,7 +22,10 @@ class BadOption(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `lugsail up` was asked for. `proxy_for` maps workload names to `python` or `envoy`."""
+    """What `lugsail up` was asked for. `proxy_for` maps workload names to `python` or `envoy`.
+
+    `mesh_config` is None for the one that is shipped; `observers` names what watches the mesh.
+    """
 
     home: Home
     subnet: Subnet
@@ -31,6 +35,8 @@ class Options:
     proxy_for: Mapping[str, str] = field(default_factory=dict)
     keep: bool = False
     log_level: str = "info"
+    mesh_config: Path | None = None
+    observers: tuple[str, ...] = ()
 
 
 def parse_proxy_for(items: Sequence[str]) -> dict[str, str]:
@@ -54,6 +60,18 @@ def check_log_level(level: str) -> str:
     if level not in LOG_LEVELS:
         raise BadOption(f"--log-level: {level!r} is not a level; choose {', '.join(LOG_LEVELS)}.")
     return level
+
+
+def choose_observers(wanted: Sequence[str], unwanted: Sequence[str]) -> tuple[str, ...]:
+    """The names of what watches the mesh, from `--with` and `--without`; raises BadOption."""
+    for option, names in (("--with", wanted), ("--without", unwanted)):
+        for name in names:
+            if name not in OBSERVERS:
+                raise BadOption(f"{option} {name}: there is no such part; choose among {', '.join(OBSERVERS)}.")
+    for name in wanted:
+        if name in unwanted:
+            raise BadOption(f"--with {name} and --without {name}: choose one.")
+    return tuple(name for name in OBSERVERS if name in (*DEFAULT_OBSERVERS, *wanted) and name not in unwanted)
 
 
 def place(workloads: Sequence[Workload], options: Options, choose_port: Callable[[int, set[int]], int]) -> list[Pod]:

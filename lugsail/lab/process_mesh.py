@@ -13,6 +13,7 @@ from typing import Any
 
 from lugsail.lab.addressing import ADMIN_PORT
 from lugsail.lab.errors import LabError, NotRunning
+from lugsail.lab.observers import OBSERVERS
 from lugsail.lab.paths import Home
 from lugsail.lab.proxy_logs import LogFiles, ProxyLogs
 from lugsail.lab.running import PROCESSES, RunningMesh, sync_of, sync_states
@@ -21,6 +22,7 @@ from lugsail.lab.state import LabState, leftovers, read_state
 ADMIN_TIMEOUT_S = 10.0
 FOLLOW_POLL_S = 0.1
 CHUNK_BYTES = 65536
+OWN_LOGS = ("controlplane", "lab", *OBSERVERS)
 NOT_FOUND = 127  # as a shell says it
 USAGE = 64
 
@@ -79,6 +81,8 @@ class ProcessMesh(RunningMesh):
             "control_plane": lab.control_plane_url,
             "supervisor": {"pid": supervisor, "memory": _memory(supervisor, alone=True)},
             "controlplane": {**control_plane, "memory": _memory(control_plane.get("pid"))},
+            "mesh_config": lab.data.get("mesh_config"),
+            "observers": [{**each, "memory": _memory(each.get("pid"))} for each in lab.data.get("observers", ())],
             "workloads": [_workload(pod, sync_of(sync, pod["workload"], pod["namespace"])) for pod in lab.pods],
             "memory_total": {
                 "rss_bytes": sum(each.rss_bytes for each in total if each),
@@ -160,7 +164,7 @@ def find_log(home: Home, name: str, part: str) -> Path:
     name = name.partition(".")[0]
     if part == "init":
         raise LabError("--init: in a mesh of processes nothing is intercepted, so there is no init.", USAGE)
-    if name == "controlplane" or name == "lab":
+    if name in OWN_LOGS:
         path = home.log(name)
     else:
         path = home.proxy_log(name) if part == "proxy" else home.app_log(name)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
 BOLD, DIM, RED, GREEN, YELLOW, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
+
+SHOWN_NAMES = {"tracing": "traces", "prometheus": "Prometheus", "grafana": "Grafana"}
 
 
 @dataclass
@@ -104,12 +106,15 @@ class Progress:
         return f"{code}{text}{PLAIN}" if self._colour else text
 
 
-def plan_event(pods: Sequence[Any], control_plane_ip: str) -> dict[str, Any]:
-    """The `plan` event for these pods."""
+def plan_event(
+    pods: Sequence[Any], control_plane_ip: str, observers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The `plan` event for these pods. `observers`: name → address."""
     rows: list[list[Any]] = [["control plane", control_plane_ip, ["control plane"]]]
     for pod in pods:
         has_app = pod.workload.command is not None and pod.app_port is not None
         rows.append([pod.name, pod.ip, ["app", "proxy"] if has_app else ["proxy"]])
+    rows += [[name, ip, [name]] for name, ip in (observers or {}).items()]
     return {"event": "plan", "rows": rows}
 
 
@@ -121,10 +126,12 @@ def summary(
     program: str = "lugsail",
     samples: str = "samples",
     metrics: str | None = None,
+    observers: Mapping[str, str] | None = None,
 ) -> str:
     """What the user sees when the lab is up: addresses, and three things to try.
 
-    `program` and `samples` are how the command and the samples folder are reached from where the user is.
+    `observers`: what watches the mesh, name → URL. `program` and `samples`: how the command and the
+    samples folder are reached from where the user is.
     """
 
     def bold(text: str) -> str:
@@ -134,8 +141,11 @@ def summary(
     urls = [
         ("the page", f"{gateway_url}/productpage") if has_bookinfo else ("ingress gateway", gateway_url),
         ("control plane", control_plane_url),
-        ("metrics", metrics or f"{host}:15014/metrics"),
     ]
+    if observers:
+        urls += [(SHOWN_NAMES.get(name, name), url) for name, url in observers.items()]
+    if "metrics" not in (observers or {}):
+        urls.append(("metrics", metrics or f"{host}:15014/metrics"))
     tries = [
         (
             "black stars for jason (sign in, any password), none for others",

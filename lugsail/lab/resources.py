@@ -31,9 +31,9 @@ def registry_documents(pods: Sequence[Pod], subnet: Subnet, gateway_port: int) -
     services = _services(pods)
     documents: list[Document] = []
     for position, ((namespace, service), members) in enumerate(services.items(), start=1):
-        ports = [_service_port(port.name, port.number, port.protocol) for port in members[0].workload.ports]
+        ports = [service_port(port.name, port.number, port.protocol) for port in members[0].workload.ports]
         selector = _selector(service, members, pods)
-        documents.append(_service_entry(service, namespace, subnet.service_ip(position), ports, selector))
+        documents.append(service_entry(service, namespace, subnet.service_ip(position), ports, selector))
     if any(pod.kind == "router" for pod in pods):
         documents.append(_gateway_service(subnet.service_ip(254), gateway_port))
     selected_by_label = {
@@ -137,13 +137,15 @@ def _selector(service: str, members: Sequence[Pod], pods: Sequence[Pod]) -> dict
     return {SERVICE_LABEL: service}
 
 
-def _service_port(name: str, number: int, protocol: str, target: int | None = None) -> Document:
+def service_port(name: str, number: int, protocol: str, target: int | None = None) -> Document:
+    """One port of a ServiceEntry."""
     return {"number": number, "name": name, "protocol": protocol, "targetPort": target or number}
 
 
-def _service_entry(
+def service_entry(
     service: str, namespace: str, address: str, ports: list[Document], selector: dict[str, str]
 ) -> Document:
+    """A service of the mesh whose workloads the labels select."""
     return {
         "apiVersion": API_VERSION,
         "kind": "ServiceEntry",
@@ -162,12 +164,12 @@ def _service_entry(
 def _gateway_service(address: str, gateway_port: int) -> Document:
     # Istio's chart names port 80 http2; the Python proxy speaks HTTP/1.1, so nobody is told to use HTTP/2 to it.
     ports = [
-        _service_port("http", 80, "HTTP", gateway_port),
-        _service_port("http-alt", 8080, "HTTP", gateway_port),
+        service_port("http", 80, "HTTP", gateway_port),
+        service_port("http-alt", 8080, "HTTP", gateway_port),
     ]
     if gateway_port + HTTPS_PORT_OFFSET <= 65535:
-        ports.append(_service_port("https", 443, "HTTPS", gateway_port + HTTPS_PORT_OFFSET))
-    return _service_entry(GATEWAY_NAME, GATEWAY_NAMESPACE, address, ports, {"istio": "ingressgateway"})
+        ports.append(service_port("https", 443, "HTTPS", gateway_port + HTTPS_PORT_OFFSET))
+    return service_entry(GATEWAY_NAME, GATEWAY_NAMESPACE, address, ports, {"istio": "ingressgateway"})
 
 
 def _workload_entry(pod: Pod, with_service_label: bool) -> Document:

@@ -19,11 +19,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from lugsail.lab import checks, plan, state
+from lugsail.lab import checks, plan, prometheus, state
 from lugsail.lab.addressing import Subnet
 from lugsail.lab.checks import CannotStart
 from lugsail.lab.control import ControlServer
+from lugsail.lab.errors import LabError
 from lugsail.lab.mesh import Mesh, run_until_stopped
+from lugsail.lab.mesh_config import check_mesh_config
+from lugsail.lab.observers import PROMETHEUS, chosen
 from lugsail.lab.paths import Home, source_root
 from lugsail.lab.plan import Options
 from lugsail.lab.pod import Pod
@@ -63,10 +66,24 @@ def prepare(options: Options, sink: EventSink) -> tuple[Options, list[Pod], stat
             raise CannotStart(str(error), 64) from error
         checks.check_addresses(options.subnet, [ip for pod in pods for ip in (pod.ip, pod.outbound_ip)])
         checks.check_pod_ports(pods)
+        checks.check_observer_ports(chosen(options.observers), options.subnet)
+        _check_observers(options, sink)
     except BaseException:
         lock.release()
         raise
     return options, pods, lock
+
+
+def _check_observers(options: Options, sink: EventSink) -> None:
+    """The mesh config that was named can be used, and Prometheus is here where it is asked for."""
+    try:
+        if options.mesh_config is not None:
+            for text in check_mesh_config(options.mesh_config):
+                sink({"event": "note", "level": "warning", "text": text})
+        if PROMETHEUS.name in options.observers:
+            prometheus.find_program()
+    except LabError as error:
+        raise CannotStart(str(error), error.exit_code) from error
 
 
 def _read_workloads(path: Path) -> tuple[Workload, ...]:
@@ -105,7 +122,8 @@ async def _run(options: Options, pods: list[Pod], sink: EventSink) -> int:
         if server is not None:
             server.tell(event)
 
-    tell(plan_event(pods, options.subnet.control_plane_ip))
+    observers = {each.name: each.ip(options.subnet) for each in chosen(options.observers)}
+    tell(plan_event(pods, options.subnet.control_plane_ip, observers))
     mesh = Mesh(options, pods, tell)
     server = ControlServer(mesh)
     mesh.launcher.adopt_orphans()
@@ -117,8 +135,9 @@ async def _run(options: Options, pods: list[Pod], sink: EventSink) -> int:
         if starting.done():
             failed = starting.result()
             names = {"gateway": mesh.gateway_url, "control_plane": options.subnet.control_plane_url}
+            urls = {each.name: each.url(options.subnet) for each in mesh.observers}
             has_bookinfo = any(pod.workload.service == "productpage" for pod in pods)
-            tell({"event": "up", "failed": failed, "bookinfo": has_bookinfo, **names})
+            tell({"event": "up", "failed": failed, "bookinfo": has_bookinfo, "observers": urls, **names})
             await asyncio.shield(serving)
         return 0
     finally:
@@ -184,6 +203,7 @@ def encode(options: Options) -> str:
     plain["home"] = str(options.home.root)
     plain["subnet"] = options.subnet.prefix
     plain["topology"] = str(options.topology)
+    plain["mesh_config"] = str(options.mesh_config) if options.mesh_config else None
     return json.dumps(plain)
 
 
@@ -195,6 +215,8 @@ def decode(text: str) -> Options:
             "home": Home(Path(plain["home"])),
             "subnet": Subnet.parse(plain["subnet"]),
             "topology": Path(plain["topology"]),
+            "mesh_config": Path(plain["mesh_config"]) if plain["mesh_config"] else None,
+            "observers": tuple(plain["observers"]),
         }
     )
 

@@ -27,6 +27,11 @@ PRELOAD: dict[str, tuple[str, ...]] = {
 }
 
 
+TRACES_MAX_SIZE = "256MB"
+PROMETHEUS_RETENTION = ("--storage.tsdb.retention.time=6h", "--storage.tsdb.retention.size=256MB")
+
+# Forked from the proxies' nursery too, but not imported there: the first request does not wait for their imports.
+OBSERVER_TARGETS = {"tracing": "services.tracing.main:main", "metrics": "services.metrics.main:main"}
 CONTROL_PLANE_TARGET = "controlplane.main:main"
 PROXY_TARGET = "sidecar.main:main"
 APP_FUNCTION = "main"
@@ -49,11 +54,12 @@ class Spawn:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def control_plane(home: Home, subnet: Subnet, log_level: str = "info") -> Spawn:
+def control_plane(home: Home, subnet: Subnet, mesh_config: Path, log_level: str = "info") -> Spawn:
     """The control plane, reading the lab's registry and keeping its resources in the lab's store."""
     argv = (
         *("--registry", str(home.registry_file)),
         *("--store", str(home.store_file)),
+        *("--mesh-config", str(mesh_config)),
         *("--address", subnet.control_plane_ip),
         *("--log-level", log_level),
     )
@@ -61,8 +67,41 @@ def control_plane(home: Home, subnet: Subnet, log_level: str = "info") -> Spawn:
     return Spawn("controlplane", argv, log, log, PROXIES, CONTROL_PLANE_TARGET)
 
 
-def proxy(pod: Pod, home: Home, log_level: str = "info") -> Spawn:
-    """The sidecar agent of one pod; it runs the Python proxy in-process or the stock Envoy below itself."""
+def tracing(home: Home, ip: str, log_level: str = "info") -> Spawn:
+    """The tracing service; its spans are in one bounded file of the state folder."""
+    arguments = ("--address", ip, "--data", str(home.traces_file), "--max-size", TRACES_MAX_SIZE)
+    return _observer("tracing", (*arguments, "--log-level", log_level), home)
+
+
+def metrics(home: Home, ip: str, subnet: Subnet, log_level: str = "info") -> Spawn:
+    """The metrics service, which keeps nothing on disk."""
+    arguments = ("--address", ip, "--control-plane", subnet.control_plane_url)
+    return _observer("metrics", (*arguments, "--log-level", log_level), home)
+
+
+def prometheus(program: str, config: Path, home: Home, ip: str, port: int) -> Spawn:
+    """Prometheus itself, an ordinary command."""
+    words = (
+        program,
+        f"--config.file={config}",
+        f"--storage.tsdb.path={home.prometheus_dir / 'data'}",
+        *PROMETHEUS_RETENTION,
+        f"--web.listen-address={ip}:{port}",
+    )
+    log = home.log("prometheus")
+    return Spawn("prometheus", words, log, log)
+
+
+def _observer(name: str, argv: tuple[str, ...], home: Home) -> Spawn:
+    log = home.log(name)
+    return Spawn(name, argv, log, log, PROXIES, OBSERVER_TARGETS[name])
+
+
+def proxy(pod: Pod, home: Home, log_level: str = "info", access_log_service: str = "") -> Spawn:
+    """The sidecar agent of one pod; it runs the Python proxy in-process or the stock Envoy below itself.
+
+    `access_log_service`: `host:port` of where an Envoy sends its requests' records, "" for nowhere.
+    """
     labels = ",".join(f"{key}={value}" for key, value in pod.labels.items())
     argv = [
         *("--workload", pod.name),
@@ -77,6 +116,8 @@ def proxy(pod: Pod, home: Home, log_level: str = "info") -> Spawn:
         *("--state-dir", str(home.proxy_dir(pod.name))),
         *("--log-level", log_level),
     ]
+    if access_log_service and pod.proxy == "envoy":
+        argv += ["--access-log-service", access_log_service]
     if pod.kind == "router":
         argv += ["--bind-address", "127.0.0.1"]
     log = home.proxy_log(pod.name)

@@ -25,6 +25,20 @@ async def test_json_answer(client):
     assert service.requests[0][1]["x-request-id"] == "7"
 
 
+async def test_a_careless_client_forgets_the_headers_of_tracing_alone():
+    careless = Client(traced=False)
+    sent = {"X-Request-Id": "7", "traceparent": "00-1", "x-b3-traceid": "1", "end-user": "jason", "user-agent": "curl"}
+    async with FakeService({"a": 1}) as service:
+        await careless.get_json(service.url, sent, 5)
+    await careless.close()
+    got = {name.lower(): value for name, value in service.requests[0][1].items()}
+    assert {name: got.get(name.lower()) for name in sent} == {
+        **dict.fromkeys(sent),
+        "end-user": "jason",
+        "user-agent": "curl",
+    }
+
+
 async def test_each_call_has_its_own_connection(client):
     async with FakeService({}) as service:
         await client.get_json(service.url, {}, 5)
