@@ -1,4 +1,4 @@
-"""Puts the files that Lugsail ships beside its code (topology, samples and what observers are configured by) into wheels, and into wheels alone.
+"""Puts the files that Lugsail ships beside its code (topology, samples, observers' configuration) into wheels alone.
 
 An editable install finds them in the clone. Copies of them in site-packages would go stale there, and would leave a
 `lugsail` folder without the package in it.

@@ -12,7 +12,10 @@ import sys
 from pathlib import Path
 
 PLACEHOLDER = "CONTROL_PLANE"
-SOURCE = Path(__file__).parents[1] / "observability" / "prometheus"
+_HERE = Path(__file__).parents[1]
+#: In a clone, and in an installed wheel.
+_FOLDERS = (_HERE / "observability" / "prometheus", _HERE / "lugsail" / "shipped" / "observability" / "prometheus")
+SOURCE = next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[0])
 
 
 def write_config(control_plane: str, folder: Path, source: Path = SOURCE) -> Path:

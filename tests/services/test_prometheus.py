@@ -79,7 +79,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process = subprocess.Popen(command(config, url[7:], folder / "data"), stdout=log, stderr=log)
         chains.processes.append(process)
         wait("Prometheus", lambda: status(f"{url}/-/ready") == 200)
-        wait("all targets", lambda: len(query(url, "up == 1")) >= 5)
+        wait("all targets", lambda: len(query(url, "up == 1")) >= 6)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             for proxy in PROXIES:
