@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from services.prometheus import SOURCE, command, write_config
-from tests.services.metrics.chains import PROXIES, Chains, fetch, status, wait
+from tests.services.metrics.chains import PROXIES, Chains, document, fetch, status, wait
 
 GRAFANA = SOURCE.parent / "grafana"
 BOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
@@ -80,12 +80,17 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         chains.processes.append(process)
         wait("Prometheus", lambda: status(f"{url}/-/ready") == 200)
         wait("all targets", lambda: len(query(url, "up == 1")) >= 6)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 12
+        code = 200
         while time.monotonic() < deadline:
             for proxy in PROXIES:
                 chains.get(proxy, "/status/200", body=b"four")
                 chains.get(proxy, "/status/500")
                 chains.talk(proxy, 100)
+            code += 1  # something for the control plane to push
+            rule = {"hosts": ["empty-python"], "http": [{"directResponse": {"status": 200 + code % 300}}]}
+            chains.apply(document("VirtualService", "changing", rule))
+            time.sleep(0.2)
         yield url
 
 
