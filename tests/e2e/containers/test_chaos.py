@@ -6,15 +6,18 @@ when the fault has ended: the restarted process runs, the pause or the disconnec
 
 from __future__ import annotations
 
+import http.client
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.e2e.conftest import PROJECT_PREFIX
 from tests.e2e.containers.faults import Containers
-from tests.e2e.lab import ContainerLab, eventually
+from tests.e2e.lab import ContainerLab, eventually, request
 from tests.e2e.steady import Get, Steady
 
 pytestmark = pytest.mark.e2e
@@ -75,6 +78,16 @@ def endpoints(lab: ContainerLab) -> int:
     return len(healthy)
 
 
+def proxies_in_sync(lab: ContainerLab) -> int:
+    """As the control plane says itself; 0 while it does not answer."""
+    url = urlsplit(lab.control_plane_url)
+    try:
+        rows = json.loads(request(url.hostname or "", url.port or 80, "GET", "/debug/syncz", timeout_s=2).body)
+    except (OSError, ValueError, http.client.HTTPException):
+        return 0
+    return sum(all(v == "SYNCED" for k, v in row.items() if k.endswith("_status")) for row in rows)
+
+
 def settled(lab: ContainerLab) -> None:
     eventually(lambda: endpoints(lab) == 3, 30, "three endpoints of reviews")
 
@@ -103,11 +116,12 @@ def test_a_killed_part_of_one_pod_of_three(lab: ContainerLab, containers: Contai
 
 def test_a_killed_control_plane(lab: ContainerLab, containers: Containers) -> None:
     settled(lab)
+    before = proxies_in_sync(lab)
     with Steady(inside(lab), RATE, THREADS) as load:
         is_back = containers.kill_9("control-plane")
         eventually(is_back, 20, "the control plane runs again")
         back_at = time.monotonic()
-        eventually(lambda: all(w["sync"] == "SYNCED" for w in lab.status()["workloads"]), 20, "every proxy in sync")
+        eventually(lambda: proxies_in_sync(lab) >= before, 20, "every proxy in sync")
         recovery_s = time.monotonic() - back_at
     report(load, "kill -9 of the control plane", recovery_s)
     assert load.failures() == []
@@ -157,11 +171,14 @@ def test_a_pod_off_its_network(lab: ContainerLab, containers: Containers) -> Non
 
 
 def test_twenty_control_planes(lab: ContainerLab, containers: Containers) -> None:
+    if lab.proxy == "envoy":
+        pytest.skip("the same control plane; a minute and a half that one proxy is enough for")
     settled(lab)
+    before = proxies_in_sync(lab)
     with Steady(inside(lab), RATE, THREADS) as load:
         for _ in range(20):
             containers.find("control-plane").restart(timeout=2)
-        eventually(lambda: all(w["sync"] == "SYNCED" for w in lab.status()["workloads"]), 30, "every proxy in sync")
+        eventually(lambda: proxies_in_sync(lab) >= before, 30, "every proxy in sync")
     report(load, "20 restarts of the control plane")
     assert load.failures() == []
     assert endpoints(lab) == 3
