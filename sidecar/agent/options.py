@@ -62,7 +62,10 @@ def parse_options(argv: Sequence[str]) -> Options:
     parser.add_argument("--discovery", required=True, type=_host_port, help="the control plane's xDS, host:port")
     parser.add_argument("--proxy", choices=("python", "envoy"), default="python")
     parser.add_argument(
-        "--access-log-service", default="", type=_host_port_or_nothing, help="where an Envoy's records go, host:port"
+        "--access-log-service",
+        default="",
+        type=_host_port_or_nothing,
+        help="host:port of where an Envoy sends its records; the Python sidecar counts requests itself",
     )
     parser.add_argument("--interception", choices=("NONE", "REDIRECT"), default="NONE")
     parser.add_argument("--dns-capture", action="store_true", help="answer the app's DNS questions on 127.0.0.1:15053")
@@ -76,8 +79,6 @@ def parse_options(argv: Sequence[str]) -> Options:
     own_network = found or given.interception == "REDIRECT"
     if given.dns_capture and not own_network:
         parser.error("--dns-capture needs a network of the pod's own: --interception REDIRECT or --ip auto")
-    if given.access_log_service and given.proxy != "envoy":
-        parser.error("--access-log-service needs --proxy envoy: the Python sidecar counts requests itself")
     identity = Identity(
         workload=given.workload,
         namespace=given.namespace,

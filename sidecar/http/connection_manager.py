@@ -95,7 +95,7 @@ class HttpManager:
         self.overwrite_server = config.server_header == "overwrite"
         self.append_server = config.server_header == "append_if_absent"
         self.tracer = tracer
-        self.decorate_response = bool(config.always_set_request_id_in_response or config.via or tracer)
+        self.decorate_response = bool(config.always_set_request_id_in_response or config.via)
         tracing = config.tracing
         self._forgets_reason = bool(tracing and tracing.pack_reason and config.preserve_external_request_id)
         self.suppress_envoy_headers = config.suppress_envoy_headers
@@ -293,8 +293,6 @@ class HttpManager:
     def decorate(self, stream: Stream, headers: ResponseHeaders) -> None:
         """Response headers that few configurations ask for."""
         config = self.config
-        if self.tracer is not None:
-            self.tracer.answer(stream, headers)
         if config.always_set_request_id_in_response:
             request_id = stream.request.get(b"x-request-id")
             if request_id is not None:

@@ -14,6 +14,7 @@ from sidecar.router.header_mutation import apply_mutations
 from sidecar.router.router import RoutedStream
 from sidecar.telemetry import response_flags as flag
 from sidecar.telemetry.stream_info import StreamInfo
+from sidecar.telemetry.tracing import OPERATION
 from sidecar.timers import NS_PER_MS, Deadline
 from sidecar.upstream.connection import UpstreamConnection
 
@@ -218,6 +219,9 @@ class Stream(RoutedStream):
                 one.on_response(self)
         if manager.decorate_response:
             manager.decorate(self, headers)
+        tracer = manager.tracer
+        if tracer is not None and (self.announced or OPERATION in headers):
+            tracer.answer(self, headers)
         self.response_started = True
         info.response_code = status
         if self.close or connection.draining or self.upgrading or (end and not self.request_complete):

@@ -15,8 +15,8 @@ from enum import IntEnum
 from sidecar.codec.headers import RequestHeaders
 from sidecar.config.tracing import Sampling, Share
 
-_UUID_LENGTH = 36
-_AT = 14
+UUID_LENGTH = 36
+REASON_AT = 14
 
 
 class Reason(IntEnum):
@@ -35,16 +35,16 @@ _DIGIT = {
     Reason.SERVICE_FORCED: b"a",
     Reason.CLIENT_FORCED: b"b",
 }
-_HEX = re.compile(rb"[0-9a-fA-F]{8}").match
+HEX8 = re.compile(rb"[0-9a-fA-F]{8}").match
 
 
 def decide(request: RequestHeaders, sampling: Sampling, pack: bool, random: Callable[[], float]) -> Reason:
     """The decision for a request; `pack` writes it into the request id. `random` gives a number in [0, 1)."""
     request_id = request.get(b"x-request-id")
-    if request_id is None or _HEX(request_id) is None:
+    if request_id is None or HEX8(request_id) is None:
         return Reason.NOT_TRACEABLE
     number = int(request_id[:8], 16) % 10_000
-    packed = _PACKED.get(request_id[_AT : _AT + 1]) if len(request_id) == _UUID_LENGTH else None
+    packed = _PACKED.get(request_id[REASON_AT : REASON_AT + 1]) if len(request_id) == UUID_LENGTH else None
     if packed is not None:
         reason = packed
     elif b"x-client-trace-id" in request and _share(sampling.client, int(random() * 10_000)):
@@ -65,8 +65,8 @@ def decide(request: RequestHeaders, sampling: Sampling, pack: bool, random: Call
 def pack_reason(request: RequestHeaders, reason: Reason) -> None:
     """Write a decision into the request id, where that is a UUID."""
     request_id = request.get(b"x-request-id", b"")
-    if len(request_id) == _UUID_LENGTH:
-        request.set(b"x-request-id", request_id[:_AT] + _DIGIT[reason] + request_id[_AT + 1 :])
+    if len(request_id) == UUID_LENGTH:
+        request.set(b"x-request-id", request_id[:REASON_AT] + _DIGIT[reason] + request_id[REASON_AT + 1 :])
 
 
 def _share(share: Share, number: int) -> bool:

@@ -140,6 +140,16 @@ def _narrow(trace_id: bytes) -> bytes:
     return trace_id[16:] if len(trace_id) == 32 and trace_id.startswith(_NO_SPAN) else trace_id
 
 
+def write_unsampled_root(request: RequestHeaders, trace_id: bytes, wide: bool, w3c: bool) -> None:
+    """What `inject_zipkin` writes for an unsampled root into a head without a context; for the many that are so."""
+    span_id = trace_id[16:]
+    request[b"x-b3-traceid"] = trace_id if wide else span_id
+    request[b"x-b3-spanid"] = span_id
+    request[b"x-b3-sampled"] = b"0"
+    if w3c:
+        request[TRACEPARENT] = b"00-%b-%b-00" % (trace_id if wide else _NO_SPAN + span_id, span_id)
+
+
 def inject_zipkin(request: RequestHeaders, context: Context, w3c: bool) -> None:
     """B3 in the form that came (else in several headers), and traceparent where `w3c`."""
     flag = b"1" if context.sampled else b"0"

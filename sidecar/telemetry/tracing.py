@@ -13,17 +13,19 @@ from typing import Protocol
 from sidecar.codec.headers import RequestHeaders, ResponseHeaders
 from sidecar.config.routes import Route
 from sidecar.config.tracing import Tracing, ZipkinTracer
-from sidecar.telemetry.sampling import Reason, decide
+from sidecar.telemetry.sampling import HEX8, REASON_AT, UUID_LENGTH, Reason, decide
 from sidecar.telemetry.span import FinishedSpan, Span, Tags
 from sidecar.telemetry.stats import Stats
 from sidecar.telemetry.stream_info import StreamInfo
 from sidecar.telemetry.trace_context import (
+    ZIPKIN_NAMES,
     Context,
     Ids,
     child_of,
     inject_otel,
     inject_zipkin,
     otel_context,
+    write_unsampled_root,
     zipkin_context,
 )
 
@@ -35,6 +37,10 @@ _COUNTERS = {
     Reason.CLIENT_FORCED: "client_enabled",
 }
 _MAX_REMEMBERED = 1024
+_NUMBERS = 10_000
+_UNDECIDED = ord("4")
+#: With one of these in a request, there is more to decide than its number tells.
+_ASKING = frozenset((*ZIPKIN_NAMES, b"x-client-trace-id", b"x-envoy-force-trace"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +72,9 @@ class RequestTracer:
         "_counters",
         "_egress",
         "_ids",
+        "_not_traced",
         "_pack",
+        "_quick_below",
         "_sampling",
         "_tags",
         "_tags_of",
@@ -98,6 +106,11 @@ class RequestTracer:
         self._counters = {
             reason: stats.counter(f"http.{stat_prefix}.tracing.{name}") for reason, name in _COUNTERS.items()
         }
+        self._not_traced = self._counters[Reason.NOT_TRACEABLE]
+        share, of = config.sampling.random
+        quick = self._zipkin and self._by_request_id and of == _NUMBERS and not config.spawn_upstream_span
+        #: Request ids with this number or a higher one are not traced; None where that is not the whole question.
+        self._quick_below = share if quick else None
         self.spawns = config.spawn_upstream_span
         self.client = config.egress and not config.spawn_upstream_span
         self.max_path_length = config.max_path_length
@@ -111,6 +124,20 @@ class RequestTracer:
         request = stream.request
         route = stream.route
         own = route.tracing if route is not None else None
+        if own is None and self._quick_below is not None and (route is None or not route.request_headers):
+            # Most requests by far: nobody has decided, and by its number this one is not traced.
+            request_id = request.get(b"x-request-id", b"")
+            if (
+                len(request_id) == UUID_LENGTH
+                and request_id[REASON_AT] == _UNDECIDED
+                and _ASKING.isdisjoint(request)
+                and HEX8(request_id) is not None
+                and int(request_id[:8], 16) % 10_000 >= self._quick_below
+            ):
+                self._not_traced.value += 1
+                self._operation(stream, route)
+                write_unsampled_root(request, self._ids.trace(), self._wide, self._w3c)
+                return
         reason = Reason.SAMPLING
         if self._by_request_id:
             reason = decide(request, self._sampling if own is None else own.sampling, self._pack, random)
@@ -139,7 +166,11 @@ class RequestTracer:
             if decorator is None:
                 return b""
             if decorator.propagate:
-                stream.request.set(OPERATION, decorator.operation)
+                request = stream.request
+                if request.multi is None:
+                    request[OPERATION] = decorator.operation
+                else:
+                    request.set(OPERATION, decorator.operation)
             return decorator.operation
         told = stream.request.remove(OPERATION) if OPERATION in stream.request else None
         if told:
