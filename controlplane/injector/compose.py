@@ -15,18 +15,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from controlplane.injector.compose_images import IMAGE_PREFIX, with_builds
+from controlplane.injector.compose_images import IMAGE_PREFIX, context_of, with_builds
 from controlplane.injector.compose_mesh import (
     DISCOVERY,
     MESH_SERVICES,
     PROXY_SWITCH,
     STORE_VOLUME,
-    health_check,
     mesh_services,
 )
+from controlplane.injector.compose_observers import ACCESS_LOG_SERVICE, TRACES_VOLUME
 from controlplane.injector.compose_values import (
     BadCompose,
     check_size,
+    health_check,
     links_to_pods,
     mapping,
     networks_of,
@@ -96,10 +97,10 @@ def inject(document: Any, source: str, choices: Choices | None = None) -> Inject
         if name in read and ROLE not in read[name].labels:
             raise BadCompose(f"{read[name].where}: the mesh needs this name for a service of its own; rename this one.")
     networks = dict.fromkeys(network for name in captured for network in made[f"{name}-pod"]["networks"])
-    for member, (body, comment) in mesh_services(list(networks), choices.proxy).items():
+    for member, (body, comment) in mesh_services(list(networks), choices.proxy, context_of(made)).items():
         if member not in made:
             made[member], comments[member] = body, comment
-    volumes = {**mapping(document.get("volumes"), f"{source}: volumes"), STORE_VOLUME: {}}
+    volumes = {**mapping(document.get("volumes"), f"{source}: volumes"), STORE_VOLUME: {}, TRACES_VOLUME: {}}
     whole = {**document, "services": with_builds(made), "volumes": volumes}
     return Injection(whole, comments, notes, warnings, len(captured))
 
@@ -274,6 +275,7 @@ def _proxy(
         labels=workload_labels(labels),
         service_account=labels.get("lugsail.io/service-account") or "default",
         discovery=DISCOVERY,
+        access_log_service=ACCESS_LOG_SERVICE,
     )
     arguments[arguments.index("--proxy") + 1] = kind
     waits = {"control-plane": {"condition": "service_started"}}

@@ -20,7 +20,7 @@ def with_builds(services: Mapping[str, Document]) -> dict[str, Document]:
 
     In a file whose services build none of Lugsail's images there is no context; `make images` has built them before.
     """
-    context = next((build["context"] for service in services.values() if (build := _ours(service))), None)
+    context = context_of(services)
     if context is None:
         return dict(services)
     built = {str(service.get("image")) for service in services.values() if _ours(service)}
@@ -33,6 +33,11 @@ def with_builds(services: Mapping[str, Document]) -> dict[str, Document]:
             service = {"image": image, "build": build, **service}
         made[name] = service
     return {name: made[name] for name in services}
+
+
+def context_of(services: Mapping[str, Document]) -> str | None:
+    """Where the sources of Lugsail's images lie, as the services that build one say it."""
+    return next((str(build["context"]) for service in services.values() if (build := _ours(service))), None)
 
 
 def _ours(service: Mapping[str, Any]) -> Any:

@@ -1,26 +1,33 @@
-"""The containers that the mesh itself needs beside its pods: the control plane and the gateways."""
+"""The containers that the mesh itself needs beside its pods: the control plane, the gateways, and what watches it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from controlplane.injector.compose_images import IMAGE_PREFIX
+from controlplane.injector.compose_observers import ACCESS_LOG_SERVICE, OBSERVERS, observer_services
+from controlplane.injector.compose_values import health_check, published
 
 Document = dict[str, Any]
 
-MESH_SERVICES = ("control-plane", "gateway", "egress-gateway")
+MESH_SERVICES = ("control-plane", "gateway", "egress-gateway", *OBSERVERS)
 DISCOVERY = "control-plane:15010"
 # Compose asks the environment for it at `up`: the same file runs on either proxy.
 PROXY_SWITCH = "${LUGSAIL_PROXY:-python}"
 ROLE = "lugsail.io/role"
 SEED = "/srv/samples/bookinfo/bookinfo-gateway.yaml"
+# In the image; `lugsail up --runtime docker --mesh-config FILE` puts another one there.
+MESH_CONFIG = "/srv/samples/telemetry/mesh-config.yaml"
 STORE_VOLUME = "lugsail-store"
 STORE = "/var/lib/lugsail"
 GATEWAY_NAMESPACE = "istio-system"
 
 
-def mesh_services(names: list[str], proxy: str | None) -> dict[str, tuple[Document, str]]:
-    """Each of MESH_SERVICES with its comment, in the networks `names`. `proxy`: python, envoy, or None to ask."""
+def mesh_services(names: list[str], proxy: str | None, context: str | None) -> dict[str, tuple[Document, str]]:
+    """Each of MESH_SERVICES with its comment, in the networks `names`.
+
+    `proxy`: python, envoy, or None to ask. `context` is where Lugsail's sources lie, None where nobody says.
+    """
     networks: Document = {} if names == ["default"] else {"networks": names}
     ingress = ["${LUGSAIL_GATEWAY_PORT:-8080}:8080", "${LUGSAIL_GATEWAY_TLS_PORT:-8443}:8443"]
     ingress.append("${LUGSAIL_GATEWAY_TCP_PORT:-31400}:31400")
@@ -40,6 +47,7 @@ def mesh_services(names: list[str], proxy: str | None) -> dict[str, tuple[Docume
             },
             "The way out, for the tasks that want one.",
         ),
+        **observer_services(networks, context),
     }
 
 
@@ -50,6 +58,7 @@ def _control_plane(proxy: str, networks: Document) -> Document:
         "command": [
             *("python", "-m", "controlplane", "--address", "0.0.0.0"),  # noqa: S104 - inside the container
             *("--docker", "--inject", "--user", "1337", "--store", f"{STORE}/store.db", "--seed", SEED),
+            *("--mesh-config", MESH_CONFIG),
         ],
         "user": "root",
         # To join the group of Docker's socket, own the store, and become user 1337 for good.
@@ -57,14 +66,14 @@ def _control_plane(proxy: str, networks: Document) -> Document:
         "cap_add": ["SETUID", "SETGID", "CHOWN"],
         "volumes": ["/var/run/docker.sock:/var/run/docker.sock", f"{STORE_VOLUME}:{STORE}"],
         **networks,
-        "ports": _published(["${LUGSAIL_API_PORT:-8081}:8080", "${LUGSAIL_MONITORING_PORT:-15014}:15014"]),
+        "ports": published(["${LUGSAIL_API_PORT:-8081}:8080", "${LUGSAIL_MONITORING_PORT:-15014}:15014"]),
         "healthcheck": health_check(8080, "/ready"),
         "restart": "unless-stopped",
         "labels": {ROLE: "control-plane"},
     }
 
 
-def _gateway(kind: str, ports: str, proxy: str | None, networks: Document, published: list[str]) -> Document:
+def _gateway(kind: str, ports: str, proxy: str | None, networks: Document, places: list[str]) -> Document:
     workload, chosen = f"istio-{kind}", proxy or PROXY_SWITCH
     return {
         "image": f"{IMAGE_PREFIX}{chosen}",
@@ -72,12 +81,12 @@ def _gateway(kind: str, ports: str, proxy: str | None, networks: Document, publi
             *("python", "-m", "sidecar", "--type", "router", "--workload", workload),
             *("--namespace", GATEWAY_NAMESPACE, "--ip", "auto", "--labels", f"app={workload},istio={kind}"),
             *("--service-account", workload, "--discovery", DISCOVERY, "--proxy", chosen),
-            *("--interception", "NONE", "--state-dir", "/tmp/lugsail"),
+            *("--access-log-service", ACCESS_LOG_SERVICE, "--interception", "NONE", "--state-dir", "/tmp/lugsail"),
         ],
         "user": "1337:1337",
         "cap_drop": ["ALL"],
         **networks,
-        **({"ports": _published(published)} if published else {}),
+        **({"ports": published(places)} if places else {}),
         "depends_on": {"control-plane": {"condition": "service_started"}},
         "healthcheck": health_check(15021, "/healthz/ready"),
         "restart": "unless-stopped",
@@ -92,14 +101,3 @@ def _gateway(kind: str, ports: str, proxy: str | None, networks: Document, publi
             ROLE: "gateway",
         },
     }
-
-
-def _published(ports: list[str]) -> list[str]:
-    """Of the host's own addresses only loopback."""
-    return [f"127.0.0.1:{port}" for port in ports]
-
-
-def health_check(port: int, path: str, interval_s: int = 5) -> Document:
-    """GET answers 200 inside the container. Each check costs a small process, hence the interval."""
-    test = ["CMD", "http-ok", str(port), path]
-    return {"test": test, "interval": f"{interval_s}s", "timeout": "3s", "retries": 3}

@@ -22,7 +22,7 @@ _HEAD = """# Made from {source} by `lugsail inject`; change that file and make t
 #   S-init    writes the rules that capture its traffic, and exits
 #   S-proxy   the sidecar, as user 1337, whose own traffic the rules leave alone
 #   S         the app, unaware
-# Either of the last two can restart alone. Below them: the control plane and the gateways.
+# Either of the last two can restart alone. Below them: the control plane, the gateways, and what watches the mesh.
 #
 # LUGSAIL_PROXY=envoy docker compose up      runs the same mesh on the stock Envoy
 """

@@ -95,3 +95,14 @@ def links_to_pods(value: Any, captured: Collection[str], where: str) -> list[str
         target, _, alias = scalar(item, where).partition(":")
         links.append(f"{target}-pod:{alias or target}" if target in captured else str(item))
     return links
+
+
+def published(ports: list[str]) -> list[str]:
+    """Of the host's own addresses only loopback."""
+    return [f"127.0.0.1:{port}" for port in ports]
+
+
+def health_check(port: int, path: str, interval_s: int = 5) -> Document:
+    """GET answers 200 inside the container. Each check costs a small process, hence the interval."""
+    test = ["CMD", "http-ok", str(port), path]
+    return {"test": test, "interval": f"{interval_s}s", "timeout": "3s", "retries": 3}

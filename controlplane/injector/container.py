@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from controlplane.injector.compose_observers import ACCESS_LOG_SERVICE
 from controlplane.injector.kube_pod import Images
 from controlplane.injector.settings import (
     INJECT,
@@ -227,6 +228,7 @@ def containers_for(verdict: Verdict, rules: Rules, discovery: str) -> list[Conta
         labels=workload_labels(labels),
         service_account=labels.get(SERVICE_ACCOUNT) or "default",
         discovery=discovery,
+        access_log_service=ACCESS_LOG_SERVICE,
     )
     found.append(
         ContainerSpec(

@@ -158,12 +158,18 @@ def proxy_arguments(
     labels: Mapping[str, str],
     service_account: str,
     discovery: str,
+    access_log_service: str = "",
 ) -> list[str]:
-    """Arguments of `python -m sidecar`. `labels` are the workload's (see workload_labels); `discovery` is host:port."""
+    """Arguments of `python -m sidecar`. `labels` are the workload's (see workload_labels).
+
+    `discovery` is host:port, and `access_log_service` too: where a stock Envoy sends its records, "" for nowhere.
+    """
     arguments = ["--workload", workload, "--namespace", namespace, "--ip", "auto"]
     if labels:
         arguments += ["--labels", ",".join(f"{name}={value}" for name, value in labels.items())]
     arguments += ["--service-account", service_account, "--discovery", discovery, "--proxy", settings.proxy]
+    if access_log_service:
+        arguments += ["--access-log-service", access_log_service]
     arguments += ["--interception", settings.interception]
     if settings.dns_capture and settings.needs_init:
         arguments.append("--dns-capture")

@@ -61,6 +61,9 @@ def _print_containers(report: Report) -> None:
     rows = [
         ["control plane", control["ip"], "", control["state"], "", "", control["restarts"], "", *_used(control, "")]
     ]
+    for item in report["observers"]:
+        row = [item["name"], item["ip"], "", item["state"], "", "", item["restarts"], "", *_used(item, "")]
+        rows.append(row)
     for item in report["workloads"]:
         parts = [item["app_state"] or "-", item["proxy_state"] or "-"]
         row = [item["workload"], item["ip"] or "-", item["proxy"] or "-", item["state"], *parts]

@@ -97,7 +97,11 @@ def up(
         timeout_s = distribution.parse_timeout(timeout)
         chosen = project or os.environ.get("LUGSAIL_PROJECT") or None
         profiles = tuple(profile or ())
-        options = Options(topology, chosen, proxy, proxies, port, keep, build, log_level, timeout_s, profiles)
+        options = Options(
+            *(topology, chosen, proxy, proxies, port, keep, build, log_level, timeout_s, profiles),
+            mesh_config=mesh_config,
+            observers=observers,
+        )
         return _up_docker(options, detach)
     for option, given in (("--build", build), ("--project", project), ("--profile", profile)):
         if given:

@@ -10,6 +10,8 @@ from typing import Any
 
 from lugsail.lab.containers.discovery import CONTROL_PLANE, GATEWAY, PROXY, ROLE_LABEL
 from lugsail.lab.errors import LabError
+from lugsail.lab.mesh_config import check_mesh_config
+from lugsail.lab.observers import DEFAULT_OBSERVERS
 from lugsail.lab.paths import shipped
 
 DEFAULT_TOPOLOGY = "compose/app.yaml"
@@ -17,6 +19,7 @@ DEFAULT_MESH = "compose/bookinfo.yaml"
 DEFAULT_PROJECT = "bookinfo"  # as .env has it for plain `docker compose up`
 OTHER_PROJECT = "lugsail"
 DATA = 65
+MESH_CONFIG_INSIDE = "/etc/lugsail/mesh-config.yaml"
 
 Document = dict[str, Any]
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}")
@@ -25,7 +28,10 @@ _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 @dataclass(frozen=True)
 class Options:
-    """What `lugsail up --runtime docker` was asked for. `project` is None for the file's own name."""
+    """What `lugsail up --runtime docker` was asked for. `project` is None for the file's own name.
+
+    `mesh_config` is None for the image's own; `observers` names what watches the mesh.
+    """
 
     topology: Path | None = None
     project: str | None = None
@@ -37,6 +43,8 @@ class Options:
     log_level: str = "info"
     timeout_s: float = 120.0
     profiles: tuple[str, ...] = ()
+    mesh_config: Path | None = None
+    observers: tuple[str, ...] = DEFAULT_OBSERVERS
 
 
 @dataclass(frozen=True)
@@ -83,15 +91,38 @@ def compose_file(options: Options) -> ComposeFile:
     ready_made = shipped(DEFAULT_MESH)
     # The checked-in file asks the environment which proxy all pods have; more than that is for a file of its own.
     fits = options.topology is None and not options.proxy_for and options.log_level == "info"
+    fits = fits and options.mesh_config is None and not _unwanted(options)
+    profiles = (*options.profiles, *(name for name in options.observers if name not in DEFAULT_OBSERVERS))
     if fits and ready_made.exists():
         document = _read(ready_made)
-        check_profiles(document, options.profiles)
-        return ComposeFile(document, _project(options, document), ready_made.parent, ready_made, options.profiles)
+        check_profiles(document, profiles)
+        return ComposeFile(document, _project(options, document), ready_made.parent, ready_made, profiles)
     document, notes = injected(_read(topology), topology, options.proxy_for or {})
-    check_profiles(document, options.profiles)
+    check_profiles(document, profiles)
     if options.log_level != "info":
         set_log_level(document, options.log_level)
-    return ComposeFile(document, _project(options, document), topology.absolute().parent, None, options.profiles, notes)
+    for name in _unwanted(options):
+        document["services"].pop(name, None)
+    if options.mesh_config is not None:
+        notes = (*notes, *check_mesh_config(options.mesh_config))
+        set_mesh_config(document, options.mesh_config)
+    return ComposeFile(document, _project(options, document), topology.absolute().parent, None, profiles, notes)
+
+
+def _unwanted(options: Options) -> list[str]:
+    return [name for name in DEFAULT_OBSERVERS if name not in options.observers]
+
+
+def set_mesh_config(document: Document, path: Path) -> None:
+    """The control plane reads the file where it lies on this machine, instead of its image's."""
+    for service in document["services"].values():
+        command = service.get("command")
+        if role_of(service) != CONTROL_PLANE or not isinstance(command, list):
+            continue
+        place = command.index("--mesh-config") + 1 if "--mesh-config" in command else None
+        kept = command if place is None else [*command[: place - 1], *command[place + 1 :]]
+        service["command"] = [*kept, "--mesh-config", MESH_CONFIG_INSIDE]
+        service["volumes"] = [*(service.get("volumes") or ()), f"{path.absolute()}:{MESH_CONFIG_INSIDE}:ro"]
 
 
 def injected(document: Any, source: Path, proxy_for: Mapping[str, str]) -> tuple[Document, tuple[str, ...]]:

@@ -19,6 +19,8 @@ WORKLOAD_LABEL = "lugsail.io/workload"
 NAMESPACE_LABEL = "lugsail.io/namespace"
 PROXY_LABEL = "lugsail.io/proxy"
 INJECTED_LABEL = "lugsail.io/injected-by"
+# What watches the mesh: role → the port of its page and the path there, in the order in which people are told.
+OBSERVERS = {"tracing": (16686, "/"), "metrics": (9090, "/metrics"), "prometheus": (9090, "/"), "grafana": (3000, "/")}
 CONTROL_PLANE, GATEWAY, POD, INIT, PROXY, APP = "control-plane", "gateway", "pod", "init", "proxy", "app"
 
 _HEALTH = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)")
@@ -135,6 +137,11 @@ class View:
     workloads: tuple[Workload, ...]
     containers: tuple[Container, ...]
 
+    @property
+    def observers(self) -> list[Container]:
+        """What watches the mesh, in the order of OBSERVERS."""
+        return [each for role in OBSERVERS for each in self.containers if each.role == role]
+
     def workload(self, name: str) -> Workload | None:
         """By name, or by `name.namespace`."""
         for each in self.workloads:
@@ -188,7 +195,7 @@ def _is_head(container: Container, has_members: bool) -> bool:
     """A pod, a gateway, or a container of the mesh in a network of its own: labelled as one, or given a sidecar."""
     if container.role in (POD, GATEWAY):
         return True
-    if container.role in (CONTROL_PLANE, INIT, PROXY) or container.network_mode.startswith("container:"):
+    if container.role in (CONTROL_PLANE, INIT, PROXY, *OBSERVERS) or container.network_mode.startswith("container:"):
         return False
     return container.role == APP or has_members or bool(container.labels.get("app"))
 

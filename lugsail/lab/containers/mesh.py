@@ -69,6 +69,7 @@ class ContainerMesh(RunningMesh):
         told = readiness.ask(url) if url else readiness.Told()
         parts = [part for each in view.workloads for part in each.parts]
         parts += [view.control_plane] if view.control_plane else []
+        parts += view.observers
         with ThreadPoolExecutor(PARALLEL) as pool:
             inspected = dict(zip((part.id for part in parts), pool.map(self._inspect, parts), strict=True))
             memory = dict(zip((part.id for part in parts), pool.map(self._memory, parts), strict=True))
@@ -79,6 +80,7 @@ class ContainerMesh(RunningMesh):
             "gateway": _url(gateway.head.published[8080]) if gateway else "",
             "control_plane": url,
             "controlplane": _part(view.control_plane, told.answers, inspected, memory),
+            "observers": [_observer(each, inspected, memory) for each in view.observers],
             "workloads": [_row(each, told, inspected, memory) for each in view.workloads],
             "memory_total": {"usage_bytes": sum(each["usage_bytes"] for each in memory.values() if each)},
         }
@@ -121,6 +123,9 @@ class ContainerMesh(RunningMesh):
             if view.control_plane is None:
                 raise LabError(f"{self.project} has no control plane.")
             return view.control_plane
+        observer = next((each for each in view.observers if each.role == name), None)
+        if observer is not None:
+            return observer
         if name == "lab":
             raise LabError("A mesh of containers has no log of the lab: `docker compose events` shows events.", USAGE)
         workload = self.workload(name, view)
@@ -320,6 +325,24 @@ def _part(
         "restarts": int(inspected[container.id].get("RestartCount", 0)),
         "memory": memory[container.id],
     }
+
+
+def _observer(
+    container: Container, inspected: dict[str, dict[str, Any]], memory: dict[str, dict[str, int] | None]
+) -> dict[str, Any]:
+    part = _part(container, answers=False, inspected=inspected, memory=memory)
+    return {"name": container.role, "url": _page(container), **part}
+
+
+def observer_urls(view: View) -> dict[str, str]:
+    """What watches the mesh and publishes a page on this machine: role → URL."""
+    return {each.role: url for each in view.observers if (url := _page(each))}
+
+
+def _page(container: Container) -> str:
+    port, path = discovery.OBSERVERS[container.role]
+    place = container.published.get(port)
+    return _url(place) + path if place else ""
 
 
 def _pid(container: Container | None, inspected: dict[str, dict[str, Any]]) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,8 @@ from lugsail.lab.running import SYNC_KEYS, worst
 
 Sink = Callable[[dict[str, Any]], None]
 READY = "ready"
+OBSERVERS_NAMESPACE = "istio-system"
+GRAFANA = "grafana"  # no service of the mesh's
 CONTROL_PLANE = "control plane"
 
 
@@ -55,6 +57,10 @@ def ask(url: str) -> Told:
 def states(view: View, told: Told) -> dict[str, str]:
     """Component (`app:reviews-v1`) → its state in one word; `ready` when it is."""
     found = {CONTROL_PLANE: _running(view.control_plane, told.answers)}
+    for each in view.observers:
+        found[each.role] = _running(
+            each, f"{each.role}.{OBSERVERS_NAMESPACE}" in told.endpoints or each.role == GRAFANA
+        )
     for workload in view.workloads:
         for part, state in _workload(workload, told).items():
             found[f"{part}:{workload.name}"] = state
@@ -101,10 +107,11 @@ class Follower:
         return [name for name, state in self._seen.items() if state != READY]
 
 
-def plan_event(names: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The rows that there will be: workload → its parts."""
+def plan_event(names: Mapping[str, list[str]], observers: Sequence[str] = ()) -> dict[str, Any]:
+    """The rows that there will be: workload → its parts, and what watches the mesh."""
     rows: list[list[Any]] = [[CONTROL_PLANE, "", [CONTROL_PLANE]]]
-    return {"event": "plan", "rows": [*rows, *([name, "", parts] for name, parts in names.items())]}
+    rows += [[name, "", parts] for name, parts in names.items()]
+    return {"event": "plan", "rows": rows + [[name, "", [name]] for name in observers]}
 
 
 def page_status(port: int, path: str, timeout_s: float = 10.0) -> int | None:

@@ -16,7 +16,7 @@ from lugsail.lab.containers import compose, discovery, engine, events, images, r
 from lugsail.lab.containers.compose_file import ComposeFile, Options, compose_file, role_of
 from lugsail.lab.containers.discovery import PROJECT_LABEL, View
 from lugsail.lab.containers.down import remove_project
-from lugsail.lab.containers.mesh import list_containers, list_meshes, read_view, url_of
+from lugsail.lab.containers.mesh import list_containers, list_meshes, observer_urls, read_view, url_of
 from lugsail.lab.containers.readiness import Follower, Sink, Told
 from lugsail.lab.errors import LabError, NotRunning
 
@@ -129,7 +129,8 @@ def _start(
         remove_project(client, file.project, volumes=False, grace_s=1)
     if not options.keep:
         _drop_store(client, file.project, sink)
-    sink(readiness.plan_event(_rows(file)))
+    roles = [role_of(service) for service in file.services().values()]
+    sink(readiness.plan_event(_rows(file), [role for role in discovery.OBSERVERS if role in roles]))
     deadline = time.monotonic() + options.timeout_s
     started = compose.start(command, file, ["up", "--detach", "--no-build"], environment)
     follower = Follower(sink)
@@ -146,7 +147,16 @@ def _start(
         sink({"event": "note", "level": "warning", "text": f"{proxy} rejected {kind}: {reason}"})
     names = {"gateway": f"http://127.0.0.1:{options.gateway_port}", "control_plane": url_of(view)}
     metrics = f"http://127.0.0.1:{environment.get('LUGSAIL_MONITORING_PORT', 15014)}/metrics"
-    sink({"event": "up", "failed": failed, "bookinfo": has_bookinfo, "metrics": metrics, **names})
+    sink(
+        {
+            "event": "up",
+            "failed": failed,
+            "bookinfo": has_bookinfo,
+            "metrics": metrics,
+            "observers": observer_urls(view),
+            **names,
+        }
+    )
     return failed
 
 
@@ -224,7 +234,7 @@ def _why_not_ready(client: APIClient, view: View, name: str, timeout_s: float) -
     """The end of the log of the container behind `app:reviews-v1`."""
     part, _, workload = name.partition(":")
     found = view.workload(workload) if workload else None
-    container = view.control_plane
+    container = next((each for each in view.observers if each.role == name), view.control_plane)
     if found is not None:
         container = found.proxy if part == "proxy" else found.app
         if container is not None and found.init is not None and not found.init.detail.startswith("Exited (0)"):
