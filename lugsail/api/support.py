@@ -48,6 +48,7 @@ CERTIFICATES_LATER = "the mesh issues and fetches no certificates yet"
 NOT_APPLIED = "patches of it are not applied yet"
 ISTIO_NEITHER = "Istio does not implement it either"
 WAYPOINTS = "it is for waypoints, which this mesh has not"
+STANDARD_METRICS = "proxies count Istio's standard metrics with all their labels, no more and no fewer"
 
 
 def _supported(names: str) -> Marks:
@@ -231,7 +232,8 @@ _ENVOY_FILTER: dict[type[ApiModel], Marks] = {
 }
 
 _TELEMETRY: dict[type[ApiModel], Marks] = {
-    te.TelemetrySpec: _supported("selector tracing metrics accessLogging")
+    te.TelemetrySpec: _supported("selector tracing accessLogging")
+    | _ignored(STANDARD_METRICS, "metrics")
     | _ignored(WAYPOINTS, "targetRef targetRefs"),
     te.ProviderRef: _supported("name"),
     te.Tracing: _supported(
@@ -244,11 +246,10 @@ _TELEMETRY: dict[type[ApiModel], Marks] = {
     te.EnvironmentTag: _supported("name defaultValue"),
     te.HeaderTag: _supported("name defaultValue"),
     te.FormatterTag: _supported("value"),
-    te.Metrics: _supported("providers overrides")
-    | _ignored("metrics are read when they are asked for", "reportingInterval"),
-    te.MetricsOverrides: _supported("match disabled tagOverrides"),
-    te.MetricSelector: _supported("metric customMetric mode"),
-    te.TagOverride: _supported("operation value"),
+    te.Metrics: _ignored(STANDARD_METRICS, "providers overrides reportingInterval"),
+    te.MetricsOverrides: _ignored(STANDARD_METRICS, "match disabled tagOverrides"),
+    te.MetricSelector: _ignored(STANDARD_METRICS, "metric customMetric mode"),
+    te.TagOverride: _ignored(STANDARD_METRICS, "operation value"),
     te.AccessLogging: _supported("match providers disabled filter"),
     te.LogSelector: _supported("mode"),
     te.LogFilter: _supported("expression"),
