@@ -11,7 +11,7 @@ from controlplane.injector.compose_text import inject_text
 
 ROOT = Path(__file__).parents[2]
 APP, MESH = ROOT / "compose/app.yaml", ROOT / "compose/bookinfo.yaml"
-PROFILES = ("httpbin", "tcp-echo", "mysql", "plain-client", "egress-gateway", "load")
+PROFILES = ("httpbin", "tcp-echo", "mysql", "plain-client", "egress-gateway", "load", "prometheus", "grafana")
 
 
 def compose_v2() -> list[str] | None:
@@ -44,6 +44,8 @@ def test_every_image_is_built_by_one_service_that_runs_when_it_is_used(file: Pat
     builders = {service["image"]: service for service in services if "build" in service}
     assert len(builders) == sum("build" in service for service in services)
     for service in services:
+        if not service["image"].startswith("lugsail/"):
+            continue  # pulled
         builder = builders[service["image"]]
         assert set(builder.get("profiles", ())) <= set(service.get("profiles", ()))
         assert builder["build"]["target"] == builder["image"].removeprefix("lugsail/")

@@ -42,7 +42,7 @@ def test_a_service_becomes_a_pod_of_four():
     assert list(made) == [
         *("shop-v1-pod", "shop-v1-init", "shop-v1-proxy", "shop-v1"),
         *("store-v1-pod", "store-v1-init", "store-v1-proxy", "store-v1"),
-        *("control-plane", "gateway", "egress-gateway"),
+        *("control-plane", "gateway", "egress-gateway", "tracing", "metrics", "prometheus"),
     ]
     roles = [made[name]["labels"]["lugsail.io/role"] for name in list(made)[:4]]
     assert roles == ["pod", "init", "proxy", "app"]
@@ -214,8 +214,33 @@ def test_each_image_is_built_once():
         f"services: {{p: {{image: y, profiles: [p]}}, a: {{image: lugsail/apps, {build}}}, b: {{image: lugsail/apps}}}}"
     )
     built = {name: service["build"]["target"] for name, service in services(text).items() if "build" in service}
-    assert built == {"a": "apps", "a-pod": "base", "a-init": "planes", "control-plane": "${LUGSAIL_PROXY:-python}"}
+    assert built == {"a": "apps", "a-pod": "base", "a-init": "planes"} | {
+        "control-plane": "${LUGSAIL_PROXY:-python}",
+        "prometheus": "prometheus",
+    }
     assert not any("build" in service for service in services("services: {a: {image: x}}").values())
+
+
+def test_what_watches_the_mesh_is_in_its_registry_and_has_no_sidecar():
+    made = one("command: x")
+    for name in ("tracing", "metrics", "prometheus"):
+        labels = made[name]["labels"]
+        assert (labels["lugsail.io/role"], labels["lugsail.io/namespace"]) == (name, "istio-system")
+        assert f"{name}-proxy" not in made
+    assert "ui:16686" in made["tracing"]["labels"]["lugsail.io/ports"]
+    for name in ("a-proxy", "gateway"):
+        command = made[name]["command"]
+        assert command[command.index("--access-log-service") + 1] == "metrics:9091"
+    assert "--mesh-config" in made["control-plane"]["command"]
+
+
+def test_grafana_is_there_where_its_boards_are():
+    build = "build: {context: .., dockerfile: compose/images/Dockerfile, target: apps}"
+    made = services(f"services: {{a: {{image: lugsail/apps, {build}}}}}")
+    assert made["grafana"]["profiles"] == ["grafana"]
+    assert made["grafana"]["volumes"][0].startswith("../observability/grafana/provisioning:")
+    assert "grafana" in made["prometheus"]["profiles"]
+    assert "grafana" not in one("command: x")
 
 
 def test_nothing_is_published_beyond_loopback():

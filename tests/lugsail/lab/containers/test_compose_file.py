@@ -36,6 +36,8 @@ def test_the_default_is_the_checked_in_file() -> None:
         "LUGSAIL_GATEWAY_PORT": 8080,
         "LUGSAIL_GATEWAY_TLS_PORT": 8443,
         "LUGSAIL_GATEWAY_TCP_PORT": 31400,
+        "LUGSAIL_TRACING_PORT": 16686,
+        "LUGSAIL_METRICS_PORT": 9091,
     }
 
 
@@ -53,6 +55,31 @@ def test_what_the_checked_in_file_cannot_say_is_injected_anew(options: Options) 
         for name in ("reviews-v1-proxy", "gateway", "control-plane"):
             assert services[name]["command"][-2:] == ["--log-level", "debug"]
         assert "--log-level" not in services["reviews-v1"]["command"]
+
+
+def test_prometheus_is_a_profile() -> None:
+    file = compose_file(Options(observers=("tracing", "metrics", "prometheus")))
+    assert file.path is not None
+    assert "prometheus" in file.services()
+    assert "lugsail/prometheus" in file.images({})
+
+
+def test_what_is_not_wanted_is_left_out() -> None:
+    assert not {"tracing", "metrics"} & set(compose_file(Options(observers=())).services())
+
+
+def test_a_mesh_config_of_ones_own_lies_on_this_machine(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.yaml"
+    path.write_text("accessLogFile: /dev/stdout\nnonsense: 1\n")
+    file = compose_file(Options(mesh_config=path))
+    control_plane = file.services()["control-plane"]
+    assert control_plane["command"][-2:] == ["--mesh-config", "/etc/lugsail/mesh-config.yaml"]
+    assert control_plane["command"].count("--mesh-config") == 1
+    assert control_plane["volumes"][-1] == f"{path}:/etc/lugsail/mesh-config.yaml:ro"
+    assert any("nonsense" in note for note in file.notes)
+    path.write_text("accessLogEncoding: XML")
+    with pytest.raises(LabError, match="accessLogEncoding"):
+        compose_file(Options(mesh_config=path))
 
 
 def test_a_topology_of_ones_own(tmp_path: Path) -> None:

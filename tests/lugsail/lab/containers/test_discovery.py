@@ -4,6 +4,7 @@ import pytest
 
 from lugsail.lab.containers import discovery
 from lugsail.lab.containers.discovery import Container
+from lugsail.lab.containers.mesh import observer_urls
 from tests.lugsail.lab.containers.engine_answers import containers, control_plane, gateway, listed, pod
 
 
@@ -85,3 +86,13 @@ def test_meshes_by_whether_their_control_plane_runs() -> None:
         "bookinfo": True,
         "other": False,
     }
+
+
+def test_what_watches_the_mesh_is_no_workload() -> None:
+    published = [{"IP": "127.0.0.1", "PrivatePort": 16686, "PublicPort": 26686, "Type": "tcp"}]
+    tracing = listed("tracing", "tracing", labels={"app": "tracing", "lugsail.io/ports": "ui:16686"}, ports=published)
+    metrics = listed("metrics", "metrics", labels={"app": "metrics"})
+    view = discovery.view("bookinfo", containers(control_plane(), metrics, tracing, *pod("reviews-v1")))
+    assert [each.name for each in view.workloads] == ["reviews-v1"]
+    assert [each.role for each in view.observers] == ["tracing", "metrics"]
+    assert observer_urls(view) == {"tracing": "http://127.0.0.1:26686/"}
