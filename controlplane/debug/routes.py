@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
@@ -120,7 +119,7 @@ class DebugPages:
     async def mesh(self, _: web.Request) -> web.StreamResponse:
         """Mesh-wide settings."""
         snapshot = self._snapshot()
-        return _json(asdict(snapshot.mesh) if snapshot is not None else {})
+        return _json(views.mesh(snapshot) if snapshot is not None else {})
 
     async def config_dump(self, request: web.Request) -> web.StreamResponse:
         """What a proxy should have: ?proxyID=WORKLOAD.NAMESPACE."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -161,6 +162,12 @@ def endpointz(snapshot: MeshSnapshot | None) -> list[Json]:
         }
         for service in snapshot.services
     ]
+
+
+def mesh(snapshot: MeshSnapshot) -> Json:
+    """Mesh-wide settings; `providers` as the mesh config has them, camelCase."""
+    found = asdict(snapshot.mesh)
+    return {**found, "providers": [provider.spec.to_dict() for provider in snapshot.mesh.providers]}
 
 
 def push_status(

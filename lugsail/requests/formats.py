@@ -183,8 +183,8 @@ def reader_of(mesh: Mapping[str, Any]) -> tuple[Reader, list[str]]:
 def _provider_formats(mesh: Mapping[str, Any]) -> list[tuple[str, Any]]:
     found = []
     for provider in mesh.get("providers") or ():
-        log = (provider.get("spec") or {}).get("envoy_file_access_log") if isinstance(provider, Mapping) else None
-        form = (log or {}).get("log_format") or {}
+        log = provider.get("envoyFileAccessLog") if isinstance(provider, Mapping) else None
+        form = (log or {}).get("logFormat") or {}
         own = form.get("text") or form.get("labels")
         if own:
             found.append((str(provider.get("name", "")), own))

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.debug import views
 from controlplane.mesh_config_file import BadMeshConfig, MeshConfigFile
+from controlplane.model.mesh_snapshot import build_snapshot
 from tests.controlplane.sources.contract import until
 
 
@@ -40,3 +42,11 @@ async def test_changes_are_taken_and_mistakes_change_nothing(tmp_path: Path) -> 
         assert file.error is None
     finally:
         watching.cancel()
+
+
+def test_the_debug_page_shows_providers_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.yaml"
+    write(path, "extensionProviders: [{name: t, envoyFileAccessLog: {logFormat: {text: '%DURATION%'}}}]")
+    shown = views.mesh(build_snapshot((), mesh_config=MeshConfigFile(path).current))
+    assert shown["providers"] == [{"name": "t", "envoyFileAccessLog": {"logFormat": {"text": "%DURATION%"}}}]
+    assert shown["root_namespace"] == "istio-system"

@@ -134,7 +134,7 @@ def test_a_format_that_tells_too_little_is_said() -> None:
         (
             {
                 "access_log_file": "/dev/stdout",
-                "providers": [{"name": "p", "spec": {"envoy_file_access_log": {"log_format": {"text": "%DURATION%"}}}}],
+                "providers": [{"name": "p", "envoyFileAccessLog": {"logFormat": {"text": "%DURATION%"}}}],
             },
             "provider p cannot be read back",
         ),
