@@ -1,0 +1,167 @@
+"""The Engine itself is killed and comes back: a real dockerd of the test's own, beside the machine's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from docker.errors import DockerException
+
+from tests.controlplane.plane import Plane
+from tests.controlplane.sources.test_docker_e2e import LISTENER
+from tests.engine import IMAGE, engine_missing
+
+
+def daemon_missing() -> str | None:
+    if os.getuid() != 0 or shutil.which("dockerd") is None:
+        return "a dockerd of its own needs root and the dockerd program (scripts/docker-engine)"
+    return engine_missing()  # whose image is taken over
+
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(daemon_missing() is not None, reason=str(daemon_missing())),
+]
+
+PROJECT, SUBNET = "lugsail-daemon", "10.233.7.0/24"
+
+
+class Daemon:
+    """One dockerd in a folder; containers outlive it (live-restore). Its sockets' paths must be short."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.host = f"unix://{folder}/d.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        folder = self.folder
+        with (folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *("dockerd", "--host", self.host, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"),
+                    *("--pidfile", f"{folder}/pid", "--bridge", "none", "--iptables=false", "--live-restore"),
+                ],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        within(30, "dockerd answers", self.answers)
+
+    def answers(self) -> bool:
+        try:
+            self.client().ping()
+        except (DockerException, OSError):
+            return False
+        return True
+
+    def client(self) -> docker.DockerClient:
+        return docker.DockerClient(base_url=self.host, version="1.41")
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+        (self.folder / "pid").unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(30)
+
+
+class DaemonPlane(Plane):
+    def __init__(self, folder: Path, host: str) -> None:
+        super().__init__(folder, "127.31.8.9")
+        self._host = host
+
+    def arguments(self) -> list[str]:
+        return [*super().arguments()[2:], "--docker", "--docker-host", self._host, "--docker-project", PROJECT]
+
+    def endpoints(self) -> set[str]:
+        services = self.get("/debug/endpointz")
+        return {e["workload"].split(".")[0] for s in services for e in s["endpoints"]}
+
+    def error(self) -> str:
+        return str(self.get("/debug/registryz")["sources"][0]["error"] or "")
+
+
+def within(seconds: float, what: str, condition) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    folder = Path(f"/tmp/lsd-{os.getpid()}")
+    folder.mkdir()
+    made = Daemon(folder)
+    try:
+        made.start()
+        image = subprocess.Popen(["docker", "save", IMAGE], stdout=subprocess.PIPE)
+        subprocess.run(["docker", "-H", made.host, "load", "-q"], stdin=image.stdout, check=True, timeout=120)
+        yield made
+        client = made.client()
+        for container in client.containers.list(all=True):
+            container.remove(force=True)
+        for network in client.networks.list(filters={"label": PROJECT}):
+            network.remove()
+    finally:
+        made.stop()
+        subprocess.run(["umount", "-R", "-l", str(folder / "data")], capture_output=True)  # dockerd mounts it upon itself
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(client: docker.DockerClient, name: str) -> None:
+    client.containers.run(
+        IMAGE,
+        ["perl", "-MIO::Socket::INET", "-e", LISTENER],
+        name=name,
+        network=PROJECT,
+        detach=True,
+        labels={
+            "app": "reviews",
+            "lugsail.io/ports": "http:9080",
+            "lugsail.io/workload": name,
+            "com.docker.compose.project": PROJECT,
+        },
+    )
+
+
+def test_what_runs_keeps_its_endpoints_and_what_happened_meanwhile_is_seen_after(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    client = daemon.client()
+    pool = docker.types.IPAMConfig(pool_configs=[docker.types.IPAMPool(subnet=SUBNET)])
+    client.networks.create(PROJECT, driver="bridge", ipam=pool, labels={PROJECT: "network"})
+    for name in ("stays", "goes"):
+        run(client, name)
+    plane = DaemonPlane(tmp_path, daemon.host)
+    plane.start()
+    try:
+        within(10, "both are endpoints", lambda: plane.endpoints() == {"stays", "goes"})
+        pid = client.containers.get("goes").attrs["State"]["Pid"]
+        daemon.kill()
+        within(5, "the loss is told", lambda: plane.error() != "")
+        os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + 1.5  # some failed attempts to reach it
+        while time.monotonic() < until:
+            assert plane.endpoints() == {"stays", "goes"}, "an error never deletes"
+            time.sleep(0.05)
+        daemon.start()
+        within(10, "the one that ended meanwhile is out", lambda: plane.endpoints() == {"stays"})
+        assert plane.error() == ""
+        run(daemon.client(), "comes")
+        within(2, "events flow again", lambda: plane.endpoints() == {"stays", "comes"})
+    finally:
+        plane.stop()
