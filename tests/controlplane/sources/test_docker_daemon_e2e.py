@@ -118,7 +118,8 @@ def daemon() -> Iterator[Daemon]:
             network.remove()
     finally:
         made.stop()
-        subprocess.run(["umount", "-R", "-l", str(folder / "data")], capture_output=True)  # dockerd mounts it upon itself
+        # dockerd mounts it upon itself.
+        subprocess.run(["umount", "-R", "-l", str(folder / "data")], capture_output=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
