@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 
 TELEMETRY = SAMPLES / "telemetry"
 SUBNET, PORT = "127.52", 18052
-OTHER_PLACE = ("127.53", 18053)  # beside the last of the meshes
+OTHER_PLACE = ("127.58", 18058)  # beside the last of the meshes
 PAGES = 5
 #: name → (proxy of all, options)
 MESHES = {
