@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tests.lugsail.fake_control_plane import main as control_plane_main
 
-__all__ = ["app", "app_that_waits", "control_plane_main", "crash", "proxy", "stubborn", "talk"]
+__all__ = ["app", "app_that_waits", "control_plane_main", "crash", "observer", "proxy", "stubborn", "talk"]
 
 
 class Ok(BaseHTTPRequestHandler):
@@ -28,6 +28,14 @@ def proxy(argv: list[str]) -> int:
     ip = argv[argv.index("--ip") + 1]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     ThreadingHTTPServer((ip, 15021), Ok).serve_forever()
+    return 0
+
+
+def observer(argv: list[str]) -> int:
+    """Ready at the port of tracing's page, where it was told of a file, else of metrics'."""
+    ip = argv[argv.index("--address") + 1]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    ThreadingHTTPServer((ip, 16686 if "--data" in argv else 9090), Ok).serve_forever()
     return 0
 
 

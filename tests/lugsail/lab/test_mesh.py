@@ -34,6 +34,7 @@ from lugsail.lab import run, spawn
 fakes = "tests.lugsail.lab.fakes"
 spawn.PRELOAD = {"proxies": (fakes,), "apps": (fakes,)}
 spawn.CONTROL_PLANE_TARGET = fakes + ":control_plane_main"
+spawn.OBSERVER_TARGETS = dict.fromkeys(("tracing", "metrics"), fakes + ":observer")
 spawn.PROXY_TARGET = fakes + ":proxy"
 spawn.forkable_module = lambda command: fakes if command[0] == "python" else None
 spawn.APP_FUNCTION = "app"
@@ -52,7 +53,7 @@ class Lab:
         self.home = Home(folder / "home")
         topology = folder / "app.yaml"
         topology.write_text(TOPOLOGY)
-        self.options = Options(self.home, Subnet(SUBNET), topology, gateway_port=PORT)
+        self.options = Options(self.home, Subnet(SUBNET), topology, gateway_port=PORT, observers=("tracing", "metrics"))
         self.process: subprocess.Popen[bytes] | None = None
         self.events: list[dict[str, Any]] = []
 
@@ -142,6 +143,22 @@ async def test_a_killed_proxy_is_started_again(lab: Lab) -> None:
     assert after["restarts"] == 1
     assert after["last_exit"] == "killed by SIGKILL"
     assert "restart 1" in lab.home.log("lab").read_text()
+
+
+async def test_what_watches_the_mesh_is_kept_running_and_in_the_registry(lab: Lab) -> None:
+    def tracing() -> dict[str, Any]:
+        found: dict[str, Any] = lab.state.data["observers"][0]
+        return found
+
+    before = tracing()
+    assert (before["name"], before["ip"], before["url"]) == ("tracing", f"{SUBNET}.0.2", f"http://{SUBNET}.0.2:16686/")
+    assert [each["state"] for each in lab.state.data["observers"]] == ["ready", "ready"]
+    os.kill(before["pid"], signal.SIGKILL)
+    await eventually(lambda: (now := tracing())["state"] == "ready" and now["pid"] != before["pid"])
+    assert tracing()["restarts"] == 1
+    assert "tracing.istio-system.svc.cluster.local" in lab.home.registry_file.read_text()
+    assert lab.state.data["mesh_config"] == str(lab.home.mesh_config_file)
+    assert "extensionProviders" in lab.home.mesh_config_file.read_text()
 
 
 async def test_a_program_joins_and_leaves(lab: Lab) -> None:

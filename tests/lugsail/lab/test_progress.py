@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 
-from lugsail.lab.progress import Progress, summary
+from lugsail.lab.progress import Progress, plan_event, summary
 
 PLAN = {
     "event": "plan",
@@ -57,3 +57,17 @@ def test_the_summary_has_three_things_to_try() -> None:
     assert sum(line.startswith("  lugsail ") for line in text.splitlines()) == 3
     other = summary("http://127.0.0.1:8080", "http://127.20.0.1:8080", has_bookinfo=False, paint=True)
     assert "productpage" not in other
+
+
+def test_the_summary_names_what_watches_the_mesh() -> None:
+    observers = {"tracing": "http://127.20.0.2:16686/", "metrics": "http://127.20.0.3:9090/metrics"}
+    text = summary("http://127.0.0.1:8080", "http://127.20.0.1:8080", True, False, observers=observers)
+    assert "  traces           http://127.20.0.2:16686/\n" in text
+    assert "  metrics          http://127.20.0.3:9090/metrics\n" in text
+    assert "15014" not in text
+    assert "15014/metrics" in summary("http://127.0.0.1:8080", "http://127.20.0.1:8080", True, False, observers={})
+
+
+def test_what_watches_the_mesh_has_a_row() -> None:
+    rows = plan_event([], "127.20.0.1", {"tracing": "127.20.0.2"})["rows"]
+    assert rows[1:] == [["tracing", "127.20.0.2", ["tracing"]]]
