@@ -214,8 +214,8 @@ def _kind(request: web.Request) -> tuple[Kind, str]:
     for kind in KINDS.values():
         if kind.plural == plural and kind.group == group and version in kind.versions:
             return kind, f"{group}/{version}"
-    known = ", ".join(kind.plural for kind in KINDS.values())
-    raise ApiError(404, f"there is no resource {plural} in {group}/{version}; there are {known} in networking.istio.io")
+    known = ", ".join(f"{kind.plural}.{kind.group}" for kind in KINDS.values())
+    raise ApiError(404, f"there is no resource {plural} in {group}/{version}; there are {known}")
 
 
 def _shown(stored: Stored, api_version: str) -> dict[str, Any]:
