@@ -1,10 +1,11 @@
 """`make bench`: what the mesh costs, as a table and as JSON.
 
-    python -m loadtests.bench [--quick] [--only datapath|lab] [--json FILE]
+    python -m loadtests.bench [--quick] [--only datapath|telemetry|tracing|lab] [--json FILE]
 
-Parts: `datapath` (CPU per request of the Python proxy beside Envoy on the same xDS), `lab` (a whole lab: time to the
-first 200, memory by component, apply to ACK). Exit code 0 when every part could be measured, whatever the numbers say;
-1 when a part failed; the report says which. Linux only: it reads /proc.
+Parts: `datapath` (CPU per request of the Python proxy beside Envoy on the same xDS), `telemetry` (the same without and
+with access log, metrics and tracing), `tracing` (spans a second into the tracing service), `lab` (a whole lab: time to
+the first 200, memory by component, apply to ACK). Exit code 0 when every part could be measured, whatever the
+numbers say; 1 when a part failed; the report says which. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadtests import datapath, footprint, push, report
+from loadtests import datapath, footprint, push, report, tracing_ingest
 from loadtests.lab_run import LabRun
+from loadtests.telemetry_cost import measure as telemetry_cost
 from lugsail.lab.addressing import Subnet
 from lugsail.lab.paths import source_root
 
@@ -29,6 +32,8 @@ DEFAULT_SUBNET = "127.60"
 SETTLE_S = 2.0
 FULL = datapath.Settings()
 QUICK = datapath.Settings(rounds=2, seconds=2.0)
+TELEMETRY_ROUNDS = 5  # a round has fourteen loads
+SPANS, QUICK_SPANS, SPAN_BATCH, TRACES_SIZE = 200_000, 40_000, 300, "512MB"
 
 
 def main(argv: list[str]) -> int:
@@ -44,6 +49,15 @@ def main(argv: list[str]) -> int:
     if args.only in (None, "datapath"):
         note("data path: starting a control plane, both proxies and a backend")
         result["datapath"] = attempt(lambda: datapath.measure(settings, subnet, note))
+    if args.only in (None, "telemetry"):
+        note("telemetry: starting two control planes, ten proxies, tracing, metrics and a backend")
+        rounds = args.rounds or min(settings.rounds, TELEMETRY_ROUNDS)
+        fewer = replace(settings, rounds=rounds)
+        result["telemetry"] = attempt(lambda: telemetry_cost.measure(fewer, subnet, note))
+    if args.only in (None, "tracing"):
+        note("tracing: spans into the tracing service")
+        spans = QUICK_SPANS if args.quick else SPANS
+        result["tracing"] = attempt(lambda: tracing_ingest.measure(spans, SPAN_BATCH, TRACES_SIZE))
     if args.only in (None, "lab"):
         note("lab: lugsail up")
         result |= measure_lab(subnet, args.proxy, args.applies or (20 if args.quick else 200))
@@ -105,8 +119,8 @@ def note(text: str) -> None:
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description="What the mesh costs.")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: about half a minute")
-    parser.add_argument("--only", choices=("datapath", "lab"))
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: about three minutes")
+    parser.add_argument("--only", choices=("datapath", "telemetry", "tracing", "lab"))
     parser.add_argument("--proxy", choices=("python", "envoy"), default="python", help="the lab's (default python)")
     parser.add_argument("--json", metavar="FILE", help="default: bench-results/TIME.json")
     parser.add_argument("--rounds", type=int, help=f"of the data path, each on both proxies (default {FULL.rounds})")

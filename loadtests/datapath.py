@@ -121,7 +121,12 @@ def foreign_cpu_s(mesh: DataPathMesh) -> float:
 
 
 def run_load(
-    connect: str, connections: int, seconds: float, cpu: int | None, load_tool: str | None = None
+    connect: str,
+    connections: int,
+    seconds: float,
+    cpu: int | None,
+    load_tool: str | None = None,
+    usual: Sequence[str] = USUAL_HEADERS,
 ) -> dict[str, Any]:
     """The load in a process of its own, on one CPU if told; its result. Raises BadRun when it gives none."""
     environment = {**os.environ, "PYTHONPATH": str(source_root())}
@@ -134,11 +139,12 @@ def run_load(
         if load_tool:
             script.write(wrk.script(PATH, VARIANT))
             script.flush()
-            headers = [f"Host: {HOST}", *USUAL_HEADERS]  # so written: wrk adds its own beside any other spelling
+            headers = [f"Host: {HOST}", *usual]  # so written: wrk adds its own beside any other spelling
             argv = wrk.command(load_tool, connect, headers, connections, seconds, script.name)
         else:
             argv = [sys.executable, "-m", "loadtests.load_client", "--connect", connect, "--host", HOST]
             argv += ["--path", PATH, "--variant", VARIANT]
+            argv += [f"--header={header}" for header in usual]
             argv += ["--connections", str(connections), "--seconds", str(seconds)]
         done = subprocess.run(
             argv, env=environment, capture_output=True, text=True, timeout=seconds + 30, preexec_fn=settle, check=False

@@ -154,8 +154,8 @@ def summarise(run: Run, took_s: float) -> dict[str, Any]:
 
 
 def request_bytes(path: str, host: str, headers: list[str]) -> bytes:
-    """A GET with the headers of a service that calls another."""
-    lines = [f"GET {path} HTTP/1.1", f"host: {host}", *USUAL_HEADERS, *headers]
+    """A GET."""
+    lines = [f"GET {path} HTTP/1.1", f"host: {host}", *headers]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
@@ -174,11 +174,14 @@ def main(argv: list[str]) -> int:
         metavar="HEADER",
         help="send every other request with this header; may be repeated for further variants",
     )
+    parser.add_argument("--header", action="append", help="of every request (default: a calling service's usual ones)")
     args = parser.parse_args(argv)
     if not 0 < args.seconds <= SECONDS_LIMIT or not 0 < args.connections <= CONNECTIONS_LIMIT:
         parser.error(f"at most {SECONDS_LIMIT:g} seconds and {CONNECTIONS_LIMIT} connections")
     ip, _, port = args.connect.rpartition(":")
-    requests = [request_bytes(args.path, args.host, headers) for headers in ([], *([one] for one in args.variant))]
+    usual = args.header or list(USUAL_HEADERS)
+    variants = ([], *([one] for one in args.variant))
+    requests = [request_bytes(args.path, args.host, [*usual, *headers]) for headers in variants]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(load((ip, int(port)), requests, args.connections, args.seconds))
     print(json.dumps(result))

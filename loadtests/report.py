@@ -9,6 +9,8 @@ CPU_RATIO_AIM = 0.9
 ACK_P99_AIM_MS = 30.0
 FIRST_PAGE_AIM_S = 8.0
 MEMORY_AIM_MB = 700.0
+TELEMETRY_RATIO_AIM = 1.1
+SPANS_PER_CORE_AIM = 10_000
 # Others' share of the machine above which the numbers are not worth keeping.
 QUIET_CPUS = 0.2
 
@@ -30,6 +32,8 @@ def text_of(report: dict[str, Any]) -> str:
     parts = []
     for title, key, section in (
         ("Data path", "datapath", datapath_section),
+        ("Cost of telemetry", "telemetry", telemetry_section),
+        ("Spans into the tracing service", "tracing", tracing_section),
         ("Start-up and memory", "footprint", footprint_section),
         ("Apply to ACK", "push", push_section),
     ):
@@ -59,6 +63,47 @@ def datapath_section(part: dict[str, Any]) -> str:
         ]
     )
     return text + (warning if disturbance > QUIET_CPUS else "")
+
+
+def telemetry_section(part: dict[str, Any]) -> str:
+    """Each state of each proxy beside the one that has an access log alone; the aim is the Python sidecar's at 1 %."""
+    rows: list[tuple[str, ...]] = [("CPU per request", "µs", "ratio", "least", "most", "spans a request")]
+    lines = []
+    for case in part["cases"]:
+        name = f"{case['kind']}: {case['what']}" + (", unsampled trace passed on" if case["passed_on"] else "")
+        ratio = case.get("cpu_ratio")
+        ratios = [f"{ratio[key]:.2f}" for key in ("median", "min", "max")] if ratio else ["1", "", ""]
+        rows.append((name, f"{case['cpu_us']:g}", *ratios, f"{case['spans_per_request']:g}"))
+        if case["kind"] == "python" and case["state"] == "traced-1" and ratio:
+            where = "a trace passed on unsampled" if case["passed_on"] else "a trace that begins here"
+            lines.append(f"  metrics and tracing at 1 %, {where}: {aim(ratio['median'], TELEMETRY_RATIO_AIM)}")
+    load = part["load"]
+    disturbance = max(case["foreign_cpus"] for case in part["cases"])
+    if disturbance > QUIET_CPUS:
+        lines.append(
+            f"  disturbed: other programs used {disturbance:g} CPUs meanwhile; measure again on a quiet machine"
+        )
+    return "\n".join(
+        [
+            f"  {load['tool']}, {load['connections']} connections, {load['rounds']} rounds of {load['seconds']:g} s;"
+            " spans at 1 % go to services.tracing, at 100 % to a sink",
+            table(rows),
+            *lines,
+        ]
+    )
+
+
+def tracing_section(part: dict[str, Any]) -> str:
+    """What a core of it takes."""
+    rate = part["spans_per_core_s"]
+    verdict = "met" if rate >= SPANS_PER_CORE_AIM else f"missed ({rate:g})"
+    return "\n".join(
+        [
+            f"  {part['spans']} spans by OTLP over gRPC, {part['batch']} a batch: {part['spans_per_s']} a second,"
+            f" {part['cpu_us_per_span']:g} µs of CPU each; resident at most {max(part['rss_mb']):g} MiB",
+            f"  {rate} a second and core; aim ≥ {SPANS_PER_CORE_AIM}: {verdict}",
+        ]
+    )
 
 
 def footprint_section(part: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ def test_a_failed_part_is_exit_1_and_still_a_report(monkeypatch, tmp_path, capsy
         raise RuntimeError("no Envoy")
 
     monkeypatch.setattr(bench.datapath, "measure", fail)
+    monkeypatch.setattr(bench.telemetry_cost, "measure", lambda *_: REPORT["telemetry"])
+    monkeypatch.setattr(bench.tracing_ingest, "measure", lambda *_: REPORT["tracing"])
     monkeypatch.setattr(bench, "measure_lab", lambda *_: {"push": REPORT["push"]})
     file = tmp_path / "deep" / "result.json"
     assert bench.main(["--quick", "--json", str(file)]) == 1
