@@ -1,14 +1,14 @@
 """Which tests may run beside which: the end-to-end tests run in two workers (pytest-xdist), by groups.
 
-What uses the Docker engine is one group, since images and the engine are shared; what uses one lab is one group; every
-other module is its own.
+The shared labs of containers are one group (they are many containers each); whatever else starts containers is another;
+what uses one lab of processes is one group; every other module is its own.
 """
 
 from __future__ import annotations
 
 import pytest
 
-DOCKER = ("tests/e2e/containers/", "tests/e2e/test_cli_docker.py", "docker", "tests/controlplane/injector/")
+CONTAINERS = ("tests/e2e/containers/", "tests/controlplane/injector/", "tests/controlplane/sources/")
 
 
 def group_of(item: pytest.Item) -> str:
@@ -16,8 +16,10 @@ def group_of(item: pytest.Item) -> str:
     path = item.nodeid.partition("::")[0]
     parameters = getattr(item, "callspec", None)
     lab = parameters.params.get("shared_lab") if parameters is not None else None
-    if any(part in path for part in DOCKER) or str(lab).startswith("docker"):
+    if str(lab).startswith("docker"):
         return "docker"
+    if path.startswith(CONTAINERS):
+        return "containers"
     return f"lab-{lab}" if lab is not None else path
 
 
