@@ -10,7 +10,7 @@ from loadtests.telemetry_cost.states import BY_NAME, CASES
 from lugsail.api.load import load_resource
 from lugsail.lab.addressing import Subnet
 
-SUBNET = Subnet.parse("127.53")
+SUBNET = Subnet.parse("127.59")
 
 
 def test_every_case_has_a_proxy_and_a_valid_telemetry():
