@@ -34,7 +34,7 @@ unit: $(STAMP) ## tests without processes
 e2e: $(STAMP) ## real processes, real traffic, both proxies
 	$(BIN)/pytest -m e2e -n 2 --dist loadgroup tests
 
-bench: $(STAMP) ## CPU per request beside Envoy, push time, memory, start-up
+bench: $(STAMP) ## CPU per request beside Envoy, cost of telemetry, spans a second, push time, memory, start-up
 	$(BIN)/python -m loadtests.bench
 
 goldens: $(STAMP) ## write the translation goldens anew
