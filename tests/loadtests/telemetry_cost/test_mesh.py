@@ -39,8 +39,15 @@ def test_the_sink_is_a_valid_service():
         assert load_resource(document).kind == "ServiceEntry"
 
 
-def test_a_subnet_in_use_is_refused(tmp_path):
-    with socket.create_server((SUBNET.control_plane_ip, 8080)) as taken, pytest.raises(NotReady, match="another mesh"):
-        assert taken
-        TelemetryMesh(tmp_path, SUBNET).__enter__()
+def test_a_subnet_in_use_is_refused(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(TelemetryMesh, "_own_addresses", lambda _: [taken.getsockname()])
+        with pytest.raises(NotReady, match="another mesh"):
+            TelemetryMesh(tmp_path, SUBNET).__enter__()
     assert not list(tmp_path.iterdir())
+
+
+def test_every_address_of_the_mesh_is_checked_once(tmp_path):
+    addresses = TelemetryMesh(tmp_path, SUBNET)._own_addresses()
+    assert (SUBNET.control_plane_ip, 15010) in addresses
+    assert len(set(addresses)) == len(addresses) == 2 + len(BY_NAME) * 2 + 4
