@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import envoy_missing
-from tests.e2e.lab import REPO, SAMPLES, Lab, eventually
+from tests.e2e.conftest import PROJECT_PREFIX, envoy_missing
+from tests.e2e.lab import REPO, SAMPLES, ContainerLab, Lab, eventually
 from tests.e2e.observed import GATEWAY, Tree, now_us, traces, trees, url_of
 
 pytestmark = pytest.mark.e2e
@@ -60,12 +60,17 @@ def page_tree(*reviews: Tree) -> Tree:
     return (GATEWAY, "server", host("productpage", "productpage"), ((GATEWAY, "client", egress, (productpage,)),))
 
 
-@pytest.fixture(scope="module", params=MESHES)
+@pytest.fixture(scope="module", params=[*MESHES, "containers"])
 def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    home = tmp_path_factory.mktemp("lab-tracing")
+    if request.param == "containers":
+        request.getfixturevalue("images")
+        yield from running(ContainerLab("python", f"{PROJECT_PREFIX}-tracing", PORT, home))
+        return
     proxy, options = MESHES[request.param]
     if request.param != "python" and (reason := envoy_missing()):
         pytest.skip(reason)
-    yield from running(Lab(proxy, SUBNET, PORT, tmp_path_factory.mktemp("lab-tracing"), *options))
+    yield from running(Lab(proxy, SUBNET, PORT, home, *options))
 
 
 def running(lab: Lab) -> Iterator[Lab]:
