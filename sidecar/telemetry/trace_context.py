@@ -90,10 +90,10 @@ def _from_b3(request: RequestHeaders, traced: bool) -> _Found:
     trace_id, span_id = _first(request, b"x-b3-traceid"), _first(request, b"x-b3-spanid")
     if trace_id is None or span_id is None:
         return "nothing"
-    parent_id = _first(request, b"x-b3-parentspanid") or b"0"
+    parent_id = _first(request, b"x-b3-parentspanid")
     trace = _trace_id(trace_id)
-    span, parent = _id(span_id), _id(parent_id)
-    if trace is None or span is None or parent is None:
+    span = _id(span_id)
+    if trace is None or span is None or (parent_id and _id(parent_id) is None):
         return "broken"
     flag = _first(request, b"x-b3-sampled")
     return Context(trace, span, None, traced if flag is None else flag in (b"1", b"true"))
@@ -131,6 +131,8 @@ def _id(text: bytes) -> bytes | None:
     """A 64-bit number in hex, filled up to 16 digits."""
     if not _HEX(text):
         return None
+    if len(text) == 16:
+        return text.lower()
     digits = text.lstrip(b"0").lower()
     return digits.rjust(16, b"0") if len(digits) <= 16 else None
 
@@ -205,5 +207,7 @@ def child_of(context: Context, ids: Ids) -> Context:
 
 
 def _first(request: RequestHeaders, name: bytes) -> bytes | None:
+    if request.multi is None:
+        return request.get(name)
     lines = request.get_all(name)
     return lines[0] if lines else None
