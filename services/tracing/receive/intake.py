@@ -11,8 +11,10 @@ from services.tracing.store.writer import Refused, Writer
 
 BODY_LIMIT_BYTES = 16 << 20  # of one request, after decompression
 RETRY_AFTER_S = 1
-#: Requests that are read or wait at one time. Each may hold a body; what comes on top is told to come again.
-CONCURRENT = 64
+#: Requests that wait at one time; what comes on top is told to come again. Their bytes are bounded by the queue's size.
+#: An Envoy sends five spans at a time, on as many connections as that takes, and drops what is refused: a mesh of them
+#: has hundreds of small requests under way when this process does not get the processor for a second.
+CONCURRENT = 1024
 
 
 class Intake:
