@@ -20,8 +20,8 @@ from tests.engine import IMAGE, engine_missing
 
 
 def daemon_missing() -> str | None:
-    if os.getuid() != 0 or shutil.which("dockerd") is None:
-        return "a dockerd of its own needs root and the dockerd program (scripts/docker-engine)"
+    if os.getuid() != 0 or shutil.which("dockerd") is None or shutil.which("ip") is None:
+        return "a dockerd of its own needs root and the programs dockerd and ip (scripts/docker-engine)"
     return engine_missing()  # whose image is taken over
 
 
@@ -31,7 +31,9 @@ pytestmark = [
     pytest.mark.skipif(daemon_missing() is not None, reason=str(daemon_missing())),
 ]
 
-PROJECT, SUBNET = "lugsail-daemon", "10.233.7.0/24"
+PROJECT = "lugsail-daemon"
+# Its own: without a bridge a dockerd would take the machine's docker0 away.
+BRIDGE, GATEWAY = f"lsd{os.getpid() % 100000}", "10.233.7.1/24"
 
 
 class Daemon:
@@ -48,7 +50,7 @@ class Daemon:
             self._process = subprocess.Popen(
                 [
                     *("dockerd", "--host", self.host, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"),
-                    *("--pidfile", f"{folder}/pid", "--bridge", "none", "--iptables=false", "--live-restore"),
+                    *("--pidfile", f"{folder}/pid", "--bridge", BRIDGE, "--iptables=false", "--live-restore"),
                 ],
                 stdout=log,
                 stderr=log,
@@ -106,21 +108,26 @@ def daemon() -> Iterator[Daemon]:
     folder = Path(f"/tmp/lsd-{os.getpid()}")
     folder.mkdir()
     made = Daemon(folder)
+    ip("link", "add", BRIDGE, "type", "bridge")
     try:
+        ip("addr", "add", GATEWAY, "dev", BRIDGE)
+        ip("link", "set", BRIDGE, "up")
         made.start()
         image = subprocess.Popen(["docker", "save", IMAGE], stdout=subprocess.PIPE)
         subprocess.run(["docker", "-H", made.host, "load", "-q"], stdin=image.stdout, check=True, timeout=120)
         yield made
-        client = made.client()
-        for container in client.containers.list(all=True):
+        for container in made.client().containers.list(all=True):
             container.remove(force=True)
-        for network in client.networks.list(filters={"label": PROJECT}):
-            network.remove()
     finally:
         made.stop()
+        ip("link", "del", BRIDGE)
         # dockerd mounts it upon itself.
         subprocess.run(["umount", "-R", "-l", str(folder / "data")], capture_output=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, timeout=10)
 
 
 def run(client: docker.DockerClient, name: str) -> None:
@@ -128,7 +135,6 @@ def run(client: docker.DockerClient, name: str) -> None:
         IMAGE,
         ["perl", "-MIO::Socket::INET", "-e", LISTENER],
         name=name,
-        network=PROJECT,
         detach=True,
         labels={
             "app": "reviews",
@@ -143,8 +149,6 @@ def test_what_runs_keeps_its_endpoints_and_what_happened_meanwhile_is_seen_after
     daemon: Daemon, tmp_path: Path
 ) -> None:
     client = daemon.client()
-    pool = docker.types.IPAMConfig(pool_configs=[docker.types.IPAMPool(subnet=SUBNET)])
-    client.networks.create(PROJECT, driver="bridge", ipam=pool, labels={PROJECT: "network"})
     for name in ("stays", "goes"):
         run(client, name)
     plane = DaemonPlane(tmp_path, daemon.host)
