@@ -48,6 +48,15 @@ class Deadline:
         """Do not fire."""
         self.at_ns = 0
 
+    def drop(self) -> None:
+        """Never fire again, and let go of the owner: it is freed at once then, without the cycle collector."""
+        self.at_ns = 0
+        self.callback = _nothing
+
+
+def _nothing() -> None:
+    pass  # the owner is gone
+
 
 class TimerWheel:
     """Buckets of deadlines by tick. `call_later(seconds, callback)` and `now_ns()` come from outside (loop, clock)."""

@@ -110,10 +110,8 @@ class ServerConnection(RequestReader, asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.closing = True
         self.parser = None
-        for deadline in (self.request, self.attempt, self.stream_idle, self._idle):
-            deadline.clear()
         if self._head_deadline is not None:
-            self._head_deadline.clear()
+            self._head_deadline.drop()
         current, self.current = self.current, None
         if current is not None:
             self.manager.stats.cx_destroy_remote_active_rq.value += 1
@@ -121,6 +119,8 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         for stream in self._queue:
             stream.client_gone()
         self._queue.clear()
+        for deadline in (self.request, self.attempt, self.stream_idle, self._idle):
+            deadline.drop()
         self.manager.closed(self)
 
     def eof_received(self) -> bool:
@@ -347,7 +347,7 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         self.current = None
         self.manager.stats.cx_upgrades_total.value += 1
         for deadline in (self.request, self.attempt, self.stream_idle, self._idle):
-            deadline.clear()
+            deadline.drop()
 
         def closed(by_downstream: bool, error: Exception | None) -> None:
             info = stream.info

@@ -352,7 +352,7 @@ class Stream(RoutedStream):
 
     def _clear_limits(self) -> None:
         for deadline in self._limits or ():
-            deadline.clear()
+            deadline.drop()
 
     def on_duration_timeout(self) -> None:
         """max_stream_duration is over."""

@@ -97,7 +97,7 @@ class Dispatcher(asyncio.Protocol):
 
     def _choose(self, facts: ConnectionFacts) -> None:
         transport = self._transport
-        self._timeout.clear()
+        self._timeout.drop()
         if transport is None:
             return
         self._transport = None
@@ -124,4 +124,4 @@ class Dispatcher(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        self._timeout.clear()
+        self._timeout.drop()

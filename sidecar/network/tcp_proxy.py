@@ -232,7 +232,7 @@ class TcpConnection(RelaySide):
         if self._done:
             return
         self._done = True
-        self._idle.clear()
+        self._idle.drop()
         self.info.end_ns = monotonic_ns()
         if self._host is not None and self._cluster is not None:
             self._host.active_connections -= 1

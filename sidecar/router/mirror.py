@@ -82,18 +82,18 @@ class Mirror:
         code.value += 1
         code_class.value += 1
         if end:
-            self._deadline.clear()
+            self._deadline.drop()
 
     def on_upstream_data(self, body: bytes, end: bool, trailers: Headers | None) -> None:
         if end:
-            self._deadline.clear()
+            self._deadline.drop()
 
     def on_upstream_upgrade(self, headers: ResponseHeaders, connection: UpstreamConnection, rest: bytes) -> None:
-        self._deadline.clear()
+        self._deadline.drop()
         connection.transport.close()
 
     def on_upstream_reset(self, reason: int, detail: str, reused: bool) -> None:
-        self._deadline.clear()
+        self._deadline.drop()
 
     def on_upstream_pressure(self, blocked: bool) -> None:
         pass

@@ -89,7 +89,9 @@ class _Post:
             self.on_upstream_ready(connection)
 
     def _end(self, outcome: Outcome) -> None:
-        self._deadline.clear()
+        # A report is large: it is let go now, not when the cycle collector comes by.
+        self._deadline.drop()
+        self._data = b""
         done, self._done = self._done, None
         if done is not None:
             done(outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections.abc import Callable
 
@@ -133,3 +134,28 @@ def test_a_far_deadline_fires_once_at_its_time() -> None:
     clock.advance(20)
     assert fired == ["a"]
     assert clock.calls == []
+
+
+def test_a_dropped_deadline_lets_its_owner_go_at_once():
+    """Not when the cycle collector comes by: what a report or a connection holds is large."""
+    wheel = TimerWheel(lambda seconds, callback: None, lambda: 0)
+
+    class Owner:
+        def __init__(self) -> None:
+            self.deadline = wheel.deadline(self.late)
+            self.fired = 0
+
+        def late(self) -> None:
+            self.fired += 1
+
+    owner = Owner()
+    owner.deadline.after(1_000)
+    seen, deadline = weakref.ref(owner), owner.deadline
+    gc.disable()
+    try:
+        owner.deadline.drop()
+        del owner
+        assert seen() is None
+    finally:
+        gc.enable()
+    deadline.callback()  # still in the wheel, for nothing
