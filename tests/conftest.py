@@ -23,6 +23,7 @@ def group_of(item: pytest.Item) -> str:
     return f"lab-{lab}" if lab is not None else path
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
