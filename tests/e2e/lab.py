@@ -176,6 +176,10 @@ class Lab:
         return (self.home / "logs" / f"{workload}.proxy.log").read_text(errors="replace")
 
 
+#: What a mesh of containers publishes beside the page.
+PUBLISHED = ("APP", "GATEWAY_TLS", "GATEWAY_TCP", "API", "MONITORING", "TRACING", "METRICS", "PROMETHEUS", "GRAFANA")
+
+
 class ContainerLab(Lab):
     """One mesh of containers: a compose project of its own. `home` holds nothing; `options` are those of `up`."""
 
@@ -185,6 +189,9 @@ class ContainerLab(Lab):
         super().__init__(proxy, "", port, home, *options)
         self.project = project
         self.env["LUGSAIL_PROJECT"] = project
+        # Told, not found: two labs that start at once would find the same ones free.
+        first = 21_000 + (port - 18_000) * len(PUBLISHED)
+        self.env |= {f"LUGSAIL_{name}_PORT": str(first + n) for n, name in enumerate(PUBLISHED)}
         self._insides: dict[str, Inside] = {}
         self._containers: dict[tuple[str, str], str] = {}
         self._starting = threading.Lock()
