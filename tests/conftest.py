@@ -1,7 +1,7 @@
 """Which tests may run beside which: the end-to-end tests run in two workers (pytest-xdist), by groups.
 
-The shared labs of containers are one group (they are many containers each); whatever else starts containers is another;
-what uses one lab of processes is one group; every other module is its own.
+What starts containers is one group: two workers that build images and start meshes at once get into each other's way.
+What uses one lab of processes is one group; every other module is its own.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ def group_of(item: pytest.Item) -> str:
     path = item.nodeid.partition("::")[0]
     parameters = getattr(item, "callspec", None)
     lab = parameters.params.get("shared_lab") if parameters is not None else None
-    if str(lab).startswith("docker"):
+    if str(lab).startswith("docker") or path.startswith(CONTAINERS):
         return "docker"
-    if path.startswith(CONTAINERS):
-        return "containers"
     return f"lab-{lab}" if lab is not None else path
 
 
