@@ -32,7 +32,7 @@ unit: $(STAMP) ## tests without processes
 	$(BIN)/pytest -m "not e2e" tests
 
 e2e: $(STAMP) ## real processes, real traffic, both proxies
-	$(BIN)/pytest -m e2e -n 2 --dist loadgroup tests
+	$(BIN)/pytest -m e2e tests
 
 bench: $(STAMP) ## CPU per request beside Envoy, cost of telemetry, spans a second, push time, memory, start-up
 	$(BIN)/python -m loadtests.bench
