@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import uvloop
 from aiohttp import web
 
 from controlplane.apiserver.errors import error_middleware
@@ -21,7 +18,6 @@ from controlplane.apiserver.watch import WatchLog
 from controlplane.debug.metrics import ControlPlaneMetrics
 from controlplane.debug.observers import ObserverPages
 from controlplane.debug.routes import DebugPages
-from controlplane.listening import CannotListen, check_free, serve_http
 from controlplane.mesh_config_file import BadMeshConfig, MeshConfigFile
 from controlplane.model.mesh_snapshot import build_snapshot
 from controlplane.options import Options, parse_options
@@ -38,6 +34,8 @@ from controlplane.xds.push_queue import Change, PushQueue
 from controlplane.xds.server import AdsServer, PortTaken
 from controlplane.xds.snapshot import SnapshotKeeper
 from controlplane.xds.status import StatusBoard
+from lugsail.daemon.listening import CannotListen, check_free, serve_http
+from lugsail.daemon.process import log_to_stderr, run_until_stopped
 
 log = logging.getLogger("controlplane")
 
@@ -111,7 +109,7 @@ class ControlPlane:
                 o.monitoring_port,
             ),
         )
-        runners = [await serve_http(_app(routes), o.address, port) for routes, port in apps]
+        runners = [await serve_http(_app(routes), o.address, port, cancel=True) for routes, port in apps]
         parts = [self.registry.run(), self._serve_xds(), stop.wait()]
         if self.mesh_config is not None:
             parts.append(self.mesh_config.watch(self._mesh_config_changed))
@@ -202,30 +200,12 @@ def main(argv: Sequence[str]) -> int:
         options = parse_options(argv)
     except SystemExit as error:
         return int(error.code or 0)
-    logging.basicConfig(
-        level=options.log_level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        force=True,
-    )
+    log_to_stderr(options.log_level)
     if options.user is not None:
         try:
             drop_root(options.user, options.docker_host if options.docker else "", options.store)
         except CannotDrop as error:
             log.error("cannot start: %s", error)
             return 1
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(options))
-
-
-async def _run(options: Options) -> int:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    try:
-        await ControlPlane(options).run(stop)
-    except (StoreUnusable, StoreError, BadSeed, BadMeshConfig, CannotListen, PortTaken) as error:
-        log.error("cannot start: %s", error)
-        return 1
-    log.info("stopped")
-    return 0
+    refused = (StoreUnusable, StoreError, BadSeed, BadMeshConfig, CannotListen, PortTaken)
+    return run_until_stopped(lambda stop: ControlPlane(options).run(stop), refused)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import signal
-import sys
 import time
 from collections.abc import Sequence
 
 import aiohttp
-import uvloop
 from aiohttp import web
 
+from lugsail.daemon.listening import CannotListen, check_free, serve_http
+from lugsail.daemon.process import log_to_stderr, run_until_stopped
 from services.metrics.api import Api
 from services.metrics.directory import Directory
 from services.metrics.flows import Flows
@@ -22,7 +21,6 @@ from services.metrics.own_metrics import OwnMetrics
 from services.metrics.receiver import AccessLogReceiver
 from services.metrics.records import Recorder
 from services.metrics.scrape import Scraper
-from services.tracing.listening import CannotListen, check_free, serve_http
 
 log = logging.getLogger("metrics")
 
@@ -51,7 +49,7 @@ class Metrics:
         check_free(o.address, o.http_port, "--http-port")
         app = web.Application()
         app.add_routes(self.api.routes())
-        runner = await serve_http(app, o.address, o.http_port, DRAIN_S)
+        runner = await serve_http(app, o.address, o.http_port, drain_s=DRAIN_S)
         await self.receiver.start(o.address, o.als_port)
         gc.collect()
         gc.freeze()
@@ -78,24 +76,5 @@ def main(argv: Sequence[str]) -> int:
         options = parse_options(argv)
     except SystemExit as error:
         return int(error.code or 0)
-    logging.basicConfig(
-        level=options.log_level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        force=True,
-    )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(options))
-
-
-async def _run(options: Options) -> int:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    try:
-        await Metrics(options).run(stop)
-    except CannotListen as error:
-        log.error("cannot start: %s", error)
-        return 1
-    log.info("stopped")
-    return 0
+    log_to_stderr(options.log_level)
+    return run_until_stopped(lambda stop: Metrics(options).run(stop), (CannotListen,))

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 import grpc
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage, StreamAccessLogsResponse
 
+from lugsail.daemon.listening import CannotListen
 from services.metrics.own_metrics import OwnMetrics
 from services.metrics.records import Recorder, Reporter
-from services.tracing.listening import CannotListen
 
 log = logging.getLogger("metrics")
 

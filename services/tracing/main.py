@@ -7,15 +7,13 @@ import fcntl
 import gc
 import logging
 import os
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvloop
 from aiohttp import web
 
-from services.tracing.listening import CannotListen, check_free, serve_http
+from lugsail.daemon.listening import CannotListen, check_free, serve_http
+from lugsail.daemon.process import log_to_stderr, run_until_stopped
 from services.tracing.metrics import TracingMetrics
 from services.tracing.options import Options, parse_options
 from services.tracing.page.routes import Pages
@@ -69,7 +67,7 @@ class Tracing:
         runners = []
         try:
             for routes, port, _ in http:
-                runners.append(await serve_http(_app(routes), o.address, port, DRAIN_S))
+                runners.append(await serve_http(_app(routes), o.address, port, drain_s=DRAIN_S))
             await self.otlp_grpc.start(o.address, o.otlp_grpc_port)
             gc.collect()
             gc.freeze()
@@ -115,24 +113,5 @@ def main(argv: Sequence[str]) -> int:
         options = parse_options(argv)
     except SystemExit as error:
         return int(error.code or 0)
-    logging.basicConfig(
-        level=options.log_level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        force=True,
-    )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(options))
-
-
-async def _run(options: Options) -> int:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    try:
-        await Tracing(options).run(stop)
-    except (StoreUnusable, CannotListen) as error:
-        log.error("cannot start: %s", error)
-        return 1
-    log.info("stopped")
-    return 0
+    log_to_stderr(options.log_level)
+    return run_until_stopped(lambda stop: Tracing(options).run(stop), (StoreUnusable, CannotListen))

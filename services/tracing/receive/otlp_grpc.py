@@ -9,9 +9,9 @@ from __future__ import annotations
 import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from lugsail.daemon.listening import CannotListen
 from services.tracing.decode.batch import BadSpans, Batch
 from services.tracing.decode.otlp import decode_otlp
-from services.tracing.listening import CannotListen
 from services.tracing.receive.intake import BODY_LIMIT_BYTES, Intake
 from services.tracing.store.writer import Refused
 

@@ -2,7 +2,7 @@ import errno
 
 import pytest
 
-from controlplane.listening import CannotListen, check_free, explain
+from lugsail.daemon.listening import CannotListen, check_free, explain
 
 
 @pytest.mark.parametrize(

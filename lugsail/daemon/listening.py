@@ -38,9 +38,14 @@ def explain(error: OSError, host: str, port: int, flag: str) -> str:
     return f"cannot listen on {host}:{port}: {error.strerror}; choose another with --address or {flag}"
 
 
-async def serve_http(app: web.Application, host: str, port: int) -> web.AppRunner:
-    """Serve the app; a handler ends when its client leaves."""
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
+async def serve_http(
+    app: web.Application, host: str, port: int, *, drain_s: float = 0.5, cancel: bool = False
+) -> web.AppRunner:
+    """Serve the app. When the runner is cleaned up, requests under way have `drain_s` to end.
+
+    `cancel`: a handler ends when its client leaves.
+    """
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=cancel, shutdown_timeout=drain_s)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
     return runner

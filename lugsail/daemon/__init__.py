@@ -1,0 +1,1 @@
+"""What the control plane and the services share as processes: listening, logging, ending."""
