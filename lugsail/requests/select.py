@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from lugsail.request_id import as_sent
 from lugsail.requests.joiner import Hop
 from lugsail.requests.peers import Peer
 
@@ -41,7 +42,7 @@ class Wanted:
     def has(self, hop: Hop) -> bool:
         """Whether the request itself is wanted, whoever the two sides are."""
         line = hop.line
-        if line.start < self.since or (self.request_id and line.request_id != self.request_id):
+        if line.start < self.since or (self.request_id and as_sent(line.request_id) != as_sent(self.request_id)):
             return False
         if self.code and not _fits(self.code, line.code):
             return False

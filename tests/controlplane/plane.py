@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from google.rpc.status_pb2 import Status
 
 from controlplane.xds.type_urls import CDS, EDS, LDS, NDS, RDS
 from tests.controlplane.xds.fakes import name_in
+from tests.ports import free_ports
 
 SERVICES = {"productpage": 1, "details": 1, "reviews": 3, "ratings": 1}
 
@@ -82,12 +82,6 @@ def destination_rule(host: str = "reviews", *subsets: str) -> dict[str, Any]:
     }
 
 
-def free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
 class Plane:
     """One control plane process. Ports are free ones, kept over restarts."""
 
@@ -96,7 +90,7 @@ class Plane:
         self.registry = folder / "registry.yaml"
         self.store = folder / "store.db"
         self.log = folder / "controlplane.log"
-        self.http_port, self.xds_port, self.monitoring_port = (free_port(address) for _ in range(3))
+        self.http_port, self.xds_port, self.monitoring_port = free_ports(address, 3)
         self.process: subprocess.Popen[bytes] | None = None
         self.registry.write_text(registry_text())
 

@@ -176,7 +176,7 @@ def test_delete(lab: Lab) -> None:
 def test_status_and_proxy_status(lab: Lab) -> None:
     text = lab.cli("status").stdout
     rows = {row["WORKLOAD"]: row for row in table(text.partition("\n\n")[0])}
-    assert len(rows) == 11
+    assert len(rows) == 13 and {"control plane", "tracing", "metrics"} <= rows.keys()
     assert rows["reviews-v2"]["STATE"] == "ready"
     assert rows["reviews-v2"]["SYNC"] == "SYNCED"
     assert "Memory in all: " in text

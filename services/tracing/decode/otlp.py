@@ -10,6 +10,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 from xxhash import xxh3_64_intdigest
 
+from lugsail.request_id import as_sent
 from services.tracing.decode.batch import BadSpans, Batch, Group, Row
 from services.tracing.decode.tags import (
     REQUEST_ID_TAG,
@@ -63,8 +64,8 @@ def service_of(attributes: Iterable[KeyValue]) -> str:
 
 
 def request_hash(request_id: str) -> int:
-    """A request id as the store's index has it: 64 bits, signed."""
-    return signed(xxh3_64_intdigest(request_id.encode("utf-8", "surrogatepass")))
+    """A request id, in any of its forms, as the store's index has it: 64 bits, signed."""
+    return signed(xxh3_64_intdigest(as_sent(request_id).encode("utf-8", "surrogatepass")))
 
 
 def signed(value: int) -> int:

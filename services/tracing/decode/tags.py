@@ -15,6 +15,8 @@ from zlib import crc32
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from lugsail.request_id import as_sent
+
 REQUEST_ID_TAG = "guid:x-request-id"  # Envoy's and Istio's name for the x-request-id header
 KIND_NAMES = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
 STATUS_NAMES = {Status.STATUS_CODE_OK: "OK", Status.STATUS_CODE_ERROR: "ERROR"}
@@ -103,9 +105,14 @@ def span_tags(span: Span) -> Iterator[tuple[str, str]]:
 
 
 def matches(wanted: dict[str, str], span: Span, resource: Iterable[KeyValue]) -> bool:
-    """That the span, its events or its resource have every wanted tag."""
-    missing = set(wanted.items())
-    missing.difference_update(span_tags(span))
+    """That the span, its events or its resource have every wanted tag; a request id may have another form there."""
+    missing = set(map(_comparable, wanted.items()))
+    missing.difference_update(map(_comparable, span_tags(span)))
     if missing:
         missing.difference_update(attribute_tags(resource))
     return not missing
+
+
+def _comparable(tag: tuple[str, str]) -> tuple[str, str]:
+    key, text = tag
+    return (key, as_sent(text)) if key == REQUEST_ID_TAG else tag

@@ -211,8 +211,9 @@ def _conditions(db: sqlite3.Connection, search: Search, service: int) -> tuple[s
     if search.max_duration_us:
         where += " AND duration <= ?"
         arguments.append(search.max_duration_us)
-    if search.tags:
-        a, b = tags_bits(search.tags.items())
+    tags = [tag for tag in search.tags.items() if tag[0] != REQUEST_ID_TAG]  # which has an index of its own
+    if tags:
+        a, b = tags_bits(tags)
         where += " AND bits_a & ? = ? AND bits_b & ? = ?"
         arguments += [a, a, b, b]
     return where, arguments

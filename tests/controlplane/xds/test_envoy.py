@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.controlplane.plane import Plane, destination_rule, free_port, virtual_service
+from tests.controlplane.plane import Plane, destination_rule, virtual_service
+from tests.ports import free_port
 
 pytestmark = pytest.mark.envoy
 

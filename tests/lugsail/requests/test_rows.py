@@ -111,6 +111,12 @@ def test_filters(wanted: Wanted, is_wanted: bool) -> None:
     assert wanted.has(Hop(client(code=503, flags=("UF", "URX")))) is is_wanted
 
 
+def test_a_request_id_is_found_as_it_was_sent() -> None:
+    logged = Hop(client(request_id="3aeea5af-ed3d-937b-9c91-c24d47e22b94"))
+    assert Wanted(request_id="3aeea5af-ed3d-437b-9c91-c24d47e22b94").has(logged)
+    assert not Wanted(request_id="3aeea5af-ed3d-437b-9c91-c24d47e22b95").has(logged)
+
+
 def test_filters_of_sides() -> None:
     one, two = Peer("productpage-v1", "default", "productpage"), Peer("reviews-v2", "default", "reviews")
     assert Wanted(source="productpage", destination="reviews").has_sides(one, two)

@@ -13,9 +13,10 @@ import uvloop
 
 from sidecar.telemetry.istio_metrics import LocalWorkload, RequestRecorder
 from sidecar.telemetry.tracing import LocalNode
+from tests.ports import free_ports
 from tests.sidecar.oracle.collector import Collector
 from tests.sidecar.oracle.proxies import PythonProxy
-from tests.sidecar.oracle.test_tracing import App, Case, ask, free_port
+from tests.sidecar.oracle.test_tracing import App, Case, ask
 from tests.sidecar.oracle.tracing_config import LISTENERS, clusters, listeners
 
 pytestmark = pytest.mark.e2e
@@ -40,7 +41,8 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.collector = Collector()
-        self.addresses = {one: (HOST, free_port(HOST)) for one in LISTENERS}
+        ports = free_ports(HOST, len(LISTENERS))
+        self.addresses = {one: (HOST, port) for one, port in zip(LISTENERS, ports, strict=True)}
 
     async def start(self) -> None:
         app = await asyncio.get_running_loop().create_server(App, "127.49.4.2", 0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from tests.ports import free_port, free_ports
 from tests.sidecar.oracle.config import bootstrap, cluster, listener
 from tests.sidecar.oracle.proxies import ENVOY, PythonProxy, start_envoy
 from tests.sidecar.oracle.upstream import Upstream
@@ -285,12 +285,6 @@ async def exchange(address: tuple[str, int], case: Case) -> tuple[bytes, bool]:
     return received, closed
 
 
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
 async def _ask_all(proxy_addresses: dict[bool, tuple[str, int]]) -> dict[str, tuple[bytes, bool]]:
     async def ask(case: Case) -> tuple[bytes, bool]:
         async with gate:
@@ -309,7 +303,7 @@ async def _run(folder: Path) -> dict[str, dict[str, Answer]]:
     port = upstream.sockets[0].getsockname()[1]
     clusters = [
         cluster("app", ("127.35.3.1", port), circuit_breakers={"thresholds": [{"max_retries": 100}]}),
-        cluster("dead", ("127.35.3.2", _free_port("127.35.3.2"))),
+        cluster("dead", ("127.35.3.2", free_port("127.35.3.2"))),
         cluster("none", None),
     ]
     drop = {**cluster("drop", ("127.35.3.1", port))}
@@ -319,7 +313,8 @@ async def _run(folder: Path) -> dict[str, dict[str, Answer]]:
     results: dict[str, dict[str, Answer]] = {}
     for name, host in (("python", "127.35.3.3"), ("envoy", "127.35.3.4")):
         log = folder / f"{name}.log"
-        addresses = {False: (host, _free_port(host)), True: (host, _free_port(host))}
+        ports = free_ports(host, 3)
+        addresses = {False: (host, ports[0]), True: (host, ports[1])}
         inner = listener(addresses[False], ROUTES, str(log))
         edge = {"use_remote_address": True, "request_timeout": "0.6s"}
         outer = {**listener(addresses[True], ROUTES, str(log), **edge), "name": "edge"}
@@ -330,7 +325,7 @@ async def _run(folder: Path) -> dict[str, dict[str, Answer]]:
             proxy.close()
         else:
             process = await asyncio.to_thread(
-                start_envoy, bootstrap([inner, outer], clusters, (host, _free_port(host))), folder
+                start_envoy, bootstrap([inner, outer], clusters, (host, ports[2])), folder
             )
             raw = await _ask_all(addresses)
             await asyncio.sleep(1.0)

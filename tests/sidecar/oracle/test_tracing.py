@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +12,7 @@ import pytest
 import uvloop
 
 from sidecar.telemetry.tracing import LocalNode
+from tests.ports import free_port, free_ports
 from tests.sidecar.oracle.collector import Collector, Seen
 from tests.sidecar.oracle.config import bootstrap
 from tests.sidecar.oracle.proxies import ENVOY, PythonProxy, start_envoy
@@ -220,12 +220,6 @@ async def ask(address: tuple[str, int], case: Case) -> str:
     return raw.decode("latin-1")
 
 
-def free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
 async def play(addresses: dict[str, tuple[str, int]], collector: Collector) -> dict[str, Outcome]:
     """Send all cases, wait until no more spans come."""
     gate = asyncio.Semaphore(8)
@@ -257,7 +251,7 @@ async def run_proxy(name: str, folder: Path) -> dict[str, Outcome]:
         await collector.start_http("127.49.3.5"),
         await collector.start_grpc("127.49.3.5"),
     )
-    addresses = {one: (host, free_port(host)) for one in LISTENERS}
+    addresses = {one: (host, port) for one, port in zip(LISTENERS, free_ports(host, len(LISTENERS)), strict=True)}
     resources = listeners(addresses, str(folder / f"{name}.log"))
     try:
         if name == "python":
