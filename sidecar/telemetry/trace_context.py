@@ -23,6 +23,9 @@ _SINGLE = re.compile(
     rb"([0-9a-fA-F]{16}|[0-9a-fA-F]{32})-([0-9a-fA-F]{16})(?:-([01d])(?:-([0-9a-fA-F]{16}))?)?"
 ).fullmatch
 _TRACEPARENT = re.compile(rb"[0-9a-fA-F]{2}-([0-9a-fA-F]{32})-([0-9a-fA-F]{16})-([0-9a-fA-F]{2})").fullmatch
+#: What this mesh's proxies write: ids that stay as they are.
+_USUAL = re.compile(rb"(?:(?!0{16})[0-9a-f]{16})?[0-9a-f]{16}-[0-9a-f]{16}").fullmatch
+_USUAL_PARENT = re.compile(rb"[0-9a-f]{16}").fullmatch
 _NO_TRACE, _NO_SPAN = b"0" * 32, b"0" * 16
 _IDS_PER_READ = 128
 
@@ -150,6 +153,25 @@ def write_unsampled_root(request: RequestHeaders, trace_id: bytes, wide: bool, w
     request[b"x-b3-sampled"] = b"0"
     if w3c:
         request[TRACEPARENT] = b"00-%b-%b-00" % (trace_id if wide else _NO_SPAN + span_id, span_id)
+
+
+def write_unsampled_child(request: RequestHeaders, ids: Ids, w3c: bool) -> bool:
+    """What `inject_zipkin` writes below an unsampled context of the usual form: B3 in several headers, in lower case.
+
+    For the many that are so; False, and nothing written, for any other.
+    """
+    if request.multi is not None or request.get(b"x-b3-sampled") != b"0" or b"b3" in request:
+        return False
+    trace_id, span_id = request.get(b"x-b3-traceid", b""), request.get(b"x-b3-spanid", b"")
+    parent_id = request.get(b"x-b3-parentspanid")
+    if not _USUAL(b"%b-%b" % (trace_id, span_id)) or not (parent_id is None or _USUAL_PARENT(parent_id)):
+        return False
+    own = ids.span()
+    request[b"x-b3-spanid"] = own
+    request[b"x-b3-parentspanid"] = span_id
+    if w3c:
+        request[TRACEPARENT] = b"00-%b-%b-00" % (trace_id if len(trace_id) == 32 else _NO_SPAN + trace_id, own)
+    return True
 
 
 def inject_zipkin(request: RequestHeaders, context: Context, w3c: bool) -> None:

@@ -25,6 +25,7 @@ from sidecar.telemetry.trace_context import (
     inject_otel,
     inject_zipkin,
     otel_context,
+    write_unsampled_child,
     write_unsampled_root,
     zipkin_context,
 )
@@ -40,7 +41,7 @@ _MAX_REMEMBERED = 1024
 _NUMBERS = 10_000
 _UNDECIDED = ord("4")
 #: With one of these in a request, there is more to decide than its number tells.
-_ASKING = frozenset((*ZIPKIN_NAMES, b"x-client-trace-id", b"x-envoy-force-trace"))
+_FORCING = frozenset((b"x-client-trace-id", b"x-envoy-force-trace"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,19 +126,24 @@ class RequestTracer:
         route = stream.route
         own = route.tracing if route is not None else None
         if own is None and self._quick_below is not None and (route is None or not route.request_headers):
-            # Most requests by far: nobody has decided, and by its number this one is not traced.
+            # Most requests by far: by its number this one is not traced, and nobody before us has said otherwise.
             request_id = request.get(b"x-request-id", b"")
             if (
                 len(request_id) == UUID_LENGTH
                 and request_id[REASON_AT] == _UNDECIDED
-                and _ASKING.isdisjoint(request)
+                and _FORCING.isdisjoint(request)
                 and HEX8(request_id) is not None
                 and int(request_id[:8], 16) % 10_000 >= self._quick_below
             ):
-                self._not_traced.value += 1
-                self._operation(stream, route)
-                write_unsampled_root(request, self._ids.trace(), self._wide, self._w3c)
-                return
+                if ZIPKIN_NAMES.isdisjoint(request):
+                    write_unsampled_root(request, self._ids.trace(), self._wide, self._w3c)
+                    quick = True
+                else:
+                    quick = write_unsampled_child(request, self._ids, self._w3c)
+                if quick:
+                    self._not_traced.value += 1
+                    self._operation(stream, route)
+                    return
         reason = Reason.SAMPLING
         if self._by_request_id:
             reason = decide(request, self._sampling if own is None else own.sampling, self._pack, random)

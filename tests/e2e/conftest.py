@@ -19,7 +19,11 @@ DOCKER_PLACES = {"docker-python": 18043, "docker-envoy": 18044}
 PROCESSES = list(PLACES)
 #: The stock Envoy in containers does the tasks on demand (LUGSAIL_E2E_ALL=1): it takes minutes, and its interception,
 #: its TCP and its tasks as processes are tested anyway.
-CONTAINERS = list(DOCKER_PLACES) if os.environ.get("LUGSAIL_E2E_ALL") else ["docker-python"]
+CONTAINERS = [
+    pytest.param(place, marks=pytest.mark.docker)
+    for place in DOCKER_PLACES
+    if place == "docker-python" or os.environ.get("LUGSAIL_E2E_ALL")
+]
 #: Images of containers; the sidecar's is named for the proxy.
 IMAGES = ("lugsail/base", "lugsail/apps", "lugsail/planes", "lugsail/python", "lugsail/envoy")
 #: What the names of compose projects begin with: two test runs on one engine need two.

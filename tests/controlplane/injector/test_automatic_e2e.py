@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.timeout(600)]
 
 PLANES, APPS = "lugsail/planes", "lugsail/apps"
 # Starting Python in a container takes seconds while eight others do.

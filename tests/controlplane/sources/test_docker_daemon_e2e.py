@@ -26,6 +26,7 @@ def daemon_missing() -> str | None:
 
 
 pytestmark = [
+    pytest.mark.docker,
     pytest.mark.e2e,
     pytest.mark.timeout(180),
     pytest.mark.skipif(daemon_missing() is not None, reason=str(daemon_missing())),

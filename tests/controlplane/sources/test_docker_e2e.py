@@ -17,6 +17,7 @@ from tests.controlplane.plane import Plane
 from tests.engine import HOST, IMAGE, engine_missing
 
 pytestmark = [
+    pytest.mark.docker,
     pytest.mark.e2e,
     pytest.mark.timeout(180),
     pytest.mark.skipif(engine_missing() is not None, reason=str(engine_missing())),

@@ -16,7 +16,7 @@ from tests.e2e.inside import Inside
 from tests.e2e.lab import REPO, InsideClient, eventually, request
 from tests.e2e.steady import Get, Steady
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
 PROJECT = f"{PROJECT_PREFIX}-automatic"
 GATEWAY, API = 18071, 18072

@@ -22,7 +22,7 @@ from tests.e2e.containers.faults import Containers
 from tests.e2e.lab import ContainerLab, eventually, request
 from tests.e2e.steady import Get, Steady
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
 PORT = 18070
 REVIEWS = "http://reviews:9080/reviews/0"

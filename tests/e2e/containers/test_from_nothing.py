@@ -14,7 +14,7 @@ from tests.e2e.lab import REPO, ContainerLab, eventually
 from tests.e2e.test_tasks import stars
 from tests.engine import engine_missing
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.timeout(420)]
 
 PROJECT, PORT = "lugsail-from-nothing", 18079
 PORTS = {

@@ -15,7 +15,7 @@ from tests.e2e.containers.faults import Containers
 from tests.e2e.lab import SAMPLES, ContainerLab, eventually
 from tests.e2e.splits import check_split
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
 PORT = 18077
 PROFILES = ("tcp-echo", "mysql", "plain-client")

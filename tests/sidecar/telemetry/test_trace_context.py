@@ -14,6 +14,7 @@ from sidecar.telemetry.trace_context import (
     inject_otel,
     inject_zipkin,
     otel_context,
+    write_unsampled_child,
     zipkin_context,
 )
 
@@ -46,6 +47,58 @@ def test_zipkin(lines: tuple[tuple[bytes, bytes], ...], parent: bytes | None, sa
     assert (found.parent_id, found.sampled) == (parent, sampled)
     assert (found.trace_id == TRACE) is (parent is not None)
     assert found.span_id not in (SPAN, PARENT)
+
+
+UNSAMPLED = (*B3, (b"x-b3-sampled", b"0"))
+
+
+@pytest.mark.parametrize("w3c", [True, False])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        UNSAMPLED,
+        (*UNSAMPLED, (b"x-b3-parentspanid", PARENT)),
+        (*UNSAMPLED, (b"traceparent", b"00-" + TRACE + b"-" + PARENT + b"-01")),
+        ((b"x-b3-traceid", SPAN), (b"x-b3-spanid", PARENT), (b"x-b3-sampled", b"0")),
+    ],
+)
+def test_the_short_way_writes_what_the_long_one_does(lines: tuple[tuple[bytes, bytes], ...], w3c: bool) -> None:
+    short, long = head(*lines), head(*lines)
+    assert write_unsampled_child(short, OneId(), w3c)
+    context = zipkin_context(long, w3c, False, OneId(), True)
+    assert context is not None
+    inject_zipkin(long, context, w3c)
+    assert short == long and short[b"x-b3-spanid"] != dict(lines)[b"x-b3-spanid"]
+
+
+class OneId(Ids):
+    """Always the same."""
+
+    def span(self) -> bytes:
+        return b"f" * 16
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        B3,
+        (*B3, (b"x-b3-sampled", b"1")),
+        (*UNSAMPLED, (b"x-b3-parentspanid", b"")),
+        (*UNSAMPLED, (b"x-b3-parentspanid", b"x")),
+        (*UNSAMPLED, (b"b3", b"0")),
+        (*UNSAMPLED, (b"x-b3-traceid", SPAN)),
+        ((b"x-b3-traceid", TRACE.upper()), (b"x-b3-spanid", SPAN), (b"x-b3-sampled", b"0")),
+        ((b"x-b3-traceid", b"0" * 16 + SPAN), (b"x-b3-spanid", SPAN), (b"x-b3-sampled", b"0")),
+        ((b"x-b3-traceid", TRACE), (b"x-b3-spanid", b"1a"), (b"x-b3-sampled", b"0")),
+        ((b"x-b3-sampled", b"0"),),
+        ((b"traceparent", b"00-" + TRACE + b"-" + SPAN + b"-00"),),
+    ],
+)
+def test_the_short_way_leaves_all_others_alone(lines: tuple[tuple[bytes, bytes], ...]) -> None:
+    request = head(*lines)
+    assert not write_unsampled_child(request, Ids(), True)
+    assert request == head(*lines)
 
 
 def test_nonsense_is_no_context() -> None:
