@@ -23,9 +23,7 @@ _SINGLE = re.compile(
     rb"([0-9a-fA-F]{16}|[0-9a-fA-F]{32})-([0-9a-fA-F]{16})(?:-([01d])(?:-([0-9a-fA-F]{16}))?)?"
 ).fullmatch
 _TRACEPARENT = re.compile(rb"[0-9a-fA-F]{2}-([0-9a-fA-F]{32})-([0-9a-fA-F]{16})-([0-9a-fA-F]{2})").fullmatch
-#: What this mesh's proxies write: ids that stay as they are.
-_USUAL = re.compile(rb"(?:(?!0{16})[0-9a-f]{16})?[0-9a-f]{16}-[0-9a-f]{16}").fullmatch
-_USUAL_PARENT = re.compile(rb"[0-9a-f]{16}").fullmatch
+_LOWER_HEX = b"0123456789abcdef"
 _NO_TRACE, _NO_SPAN = b"0" * 32, b"0" * 16
 _IDS_PER_READ = 128
 
@@ -42,23 +40,38 @@ class Context(NamedTuple):
 
 
 class Ids:
-    """Random ids, made many at a time."""
+    """Random ids, made many at a time: that is when the code is hot."""
 
-    __slots__ = ("_traces",)
+    __slots__ = ("roots", "spans")
 
     def __init__(self) -> None:
-        self._traces: list[bytes] = []
+        #: Contexts of unsampled roots: the trace's id (32 hex digits), the span's (its lower half), the traceparent.
+        self.roots: list[tuple[bytes, bytes, bytes]] = []
+        #: Spans' ids, 16 hex digits.
+        self.spans: list[bytes] = []
 
     def trace(self) -> bytes:
         """32 hex digits."""
-        if not self._traces:
-            digits = os.urandom(16 * _IDS_PER_READ).hex().encode()
-            self._traces = [digits[at : at + 32] for at in range(0, len(digits), 32)]
-        return self._traces.pop()
+        return self.roots.pop()[0] if self.roots else self.more_roots()[0]
 
     def span(self) -> bytes:
         """16 hex digits."""
-        return self.trace()[:16]
+        return self.spans.pop() if self.spans else self.more_spans()
+
+    def more_roots(self) -> tuple[bytes, bytes, bytes]:
+        """One root, when there is none left."""
+        digits = os.urandom(16 * _IDS_PER_READ).hex().encode()
+        self.roots += [
+            (trace_id, trace_id[16:], b"00-" + trace_id + b"-" + trace_id[16:] + b"-00")
+            for trace_id in [digits[at : at + 32] for at in range(0, len(digits), 32)]
+        ]
+        return self.roots.pop()
+
+    def more_spans(self) -> bytes:
+        """One span's id, when there is none left."""
+        digits = os.urandom(8 * _IDS_PER_READ).hex().encode()
+        self.spans += [digits[at : at + 16] for at in range(0, len(digits), 16)]
+        return self.spans.pop()
 
 
 def zipkin_context(request: RequestHeaders, w3c: bool, traced: bool, ids: Ids, wide: bool) -> Context | None:
@@ -145,32 +158,47 @@ def _narrow(trace_id: bytes) -> bytes:
     return trace_id[16:] if len(trace_id) == 32 and trace_id.startswith(_NO_SPAN) else trace_id
 
 
-def write_unsampled_root(request: RequestHeaders, trace_id: bytes, wide: bool, w3c: bool) -> None:
-    """What `inject_zipkin` writes for an unsampled root into a head without a context; for the many that are so."""
-    span_id = trace_id[16:]
-    request[b"x-b3-traceid"] = trace_id if wide else span_id
-    request[b"x-b3-spanid"] = span_id
-    request[b"x-b3-sampled"] = b"0"
-    if w3c:
-        request[TRACEPARENT] = b"00-%b-%b-00" % (trace_id if wide else _NO_SPAN + span_id, span_id)
+def write_unsampled(request: RequestHeaders, ids: Ids, wide: bool, w3c: bool) -> bool:
+    """What `zipkin_context` and `inject_zipkin` write for a request that is not traced, in one go.
 
-
-def write_unsampled_child(request: RequestHeaders, ids: Ids, w3c: bool) -> bool:
-    """What `inject_zipkin` writes below an unsampled context of the usual form: B3 in several headers, in lower case.
-
-    For the many that are so; False, and nothing written, for any other.
+    For the many whose context is of the usual form: none, or B3 in several headers, unsampled, in lower case. False,
+    and nothing written, for any other.
     """
-    if request.multi is not None or request.get(b"x-b3-sampled") != b"0" or b"b3" in request:
+    trace_id = request.get(b"x-b3-traceid")
+    if trace_id is None:
+        if b"x-b3-sampled" in request or b"x-b3-spanid" in request or TRACEPARENT in request or b"b3" in request:
+            return False
+        roots = ids.roots
+        trace_id, own, traceparent = roots.pop() if roots else ids.more_roots()
+        request[b"x-b3-traceid"] = trace_id if wide else own
+        request[b"x-b3-spanid"] = own
+        request[b"x-b3-sampled"] = b"0"
+        if w3c:
+            request[TRACEPARENT] = traceparent if wide else b"00-" + _NO_SPAN + traceparent[19:]
+        return True
+    span_id = request.get(b"x-b3-spanid", b"")
+    parent_id = request.get(b"x-b3-parentspanid", _NO_SPAN)
+    if (
+        request.get(b"x-b3-sampled") != b"0"
+        or len(span_id) != 16
+        or len(parent_id) != 16
+        or (trace_id + span_id + parent_id).translate(None, _LOWER_HEX)
+        or request.multi is not None
+        or b"b3" in request
+    ):
         return False
-    trace_id, span_id = request.get(b"x-b3-traceid", b""), request.get(b"x-b3-spanid", b"")
-    parent_id = request.get(b"x-b3-parentspanid")
-    if not _USUAL(b"%b-%b" % (trace_id, span_id)) or not (parent_id is None or _USUAL_PARENT(parent_id)):
+    if len(trace_id) == 32 and not trace_id.startswith(_NO_SPAN):
+        start = b"00-" + trace_id + b"-"
+    elif len(trace_id) == 16:
+        start = b"00-" + _NO_SPAN + trace_id + b"-"
+    else:
         return False
-    own = ids.span()
+    spans = ids.spans
+    own = spans.pop() if spans else ids.more_spans()
     request[b"x-b3-spanid"] = own
     request[b"x-b3-parentspanid"] = span_id
     if w3c:
-        request[TRACEPARENT] = b"00-%b-%b-00" % (trace_id if len(trace_id) == 32 else _NO_SPAN + trace_id, own)
+        request[TRACEPARENT] = start + own + b"-00"
     return True
 
 

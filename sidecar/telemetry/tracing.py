@@ -6,6 +6,7 @@ object. Source: Envoy, ConnectionManagerImpl::ActiveStream::traceRequest, and th
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,20 +14,18 @@ from typing import Protocol
 from sidecar.codec.headers import RequestHeaders, ResponseHeaders
 from sidecar.config.routes import Route
 from sidecar.config.tracing import Tracing, ZipkinTracer
-from sidecar.telemetry.sampling import HEX8, REASON_AT, UUID_LENGTH, Reason, decide
+from sidecar.telemetry.sampling import REASON_AT, UUID_LENGTH, Reason, decide
 from sidecar.telemetry.span import FinishedSpan, Span, Tags
 from sidecar.telemetry.stats import Stats
 from sidecar.telemetry.stream_info import StreamInfo
 from sidecar.telemetry.trace_context import (
-    ZIPKIN_NAMES,
     Context,
     Ids,
     child_of,
     inject_otel,
     inject_zipkin,
     otel_context,
-    write_unsampled_child,
-    write_unsampled_root,
+    write_unsampled,
     zipkin_context,
 )
 
@@ -40,8 +39,6 @@ _COUNTERS = {
 _MAX_REMEMBERED = 1024
 _NUMBERS = 10_000
 _UNDECIDED = ord("4")
-#: With one of these in a request, there is more to decide than its number tells.
-_FORCING = frozenset((b"x-client-trace-id", b"x-envoy-force-trace"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +59,14 @@ class TracedStream(Protocol):
     route: Route | None
     span: Span | None
     announced: bytes
+
+
+def _number(request_id: bytes) -> int:
+    """The number by which a request id is sampled; -1 for no hex digits."""
+    try:
+        return int.from_bytes(unhexlify(request_id[:8])) % _NUMBERS
+    except ValueError:
+        return -1
 
 
 class RequestTracer:
@@ -131,19 +136,15 @@ class RequestTracer:
             if (
                 len(request_id) == UUID_LENGTH
                 and request_id[REASON_AT] == _UNDECIDED
-                and _FORCING.isdisjoint(request)
-                and HEX8(request_id) is not None
-                and int(request_id[:8], 16) % 10_000 >= self._quick_below
+                and b"x-envoy-force-trace" not in request
+                and b"x-client-trace-id" not in request
+                and _number(request_id) >= self._quick_below
+                and write_unsampled(request, self._ids, self._wide, self._w3c)
             ):
-                if ZIPKIN_NAMES.isdisjoint(request):
-                    write_unsampled_root(request, self._ids.trace(), self._wide, self._w3c)
-                    quick = True
-                else:
-                    quick = write_unsampled_child(request, self._ids, self._w3c)
-                if quick:
-                    self._not_traced.value += 1
+                self._not_traced.value += 1
+                if (route is not None and route.decorator is not None) or not self._egress:
                     self._operation(stream, route)
-                    return
+                return
         reason = Reason.SAMPLING
         if self._by_request_id:
             reason = decide(request, self._sampling if own is None else own.sampling, self._pack, random)

@@ -14,7 +14,7 @@ from sidecar.telemetry.trace_context import (
     inject_otel,
     inject_zipkin,
     otel_context,
-    write_unsampled_child,
+    write_unsampled,
     zipkin_context,
 )
 
@@ -52,36 +52,42 @@ def test_zipkin(lines: tuple[tuple[bytes, bytes], ...], parent: bytes | None, sa
 UNSAMPLED = (*B3, (b"x-b3-sampled", b"0"))
 
 
+@pytest.mark.parametrize("wide", [True, False])
 @pytest.mark.parametrize("w3c", [True, False])
 @pytest.mark.parametrize(
     "lines",
     [
+        (),
         UNSAMPLED,
         (*UNSAMPLED, (b"x-b3-parentspanid", PARENT)),
         (*UNSAMPLED, (b"traceparent", b"00-" + TRACE + b"-" + PARENT + b"-01")),
         ((b"x-b3-traceid", SPAN), (b"x-b3-spanid", PARENT), (b"x-b3-sampled", b"0")),
     ],
 )
-def test_the_short_way_writes_what_the_long_one_does(lines: tuple[tuple[bytes, bytes], ...], w3c: bool) -> None:
+def test_the_short_way_writes_what_the_long_one_does(
+    lines: tuple[tuple[bytes, bytes], ...], w3c: bool, wide: bool
+) -> None:
     short, long = head(*lines), head(*lines)
-    assert write_unsampled_child(short, OneId(), w3c)
-    context = zipkin_context(long, w3c, False, OneId(), True)
+    assert write_unsampled(short, OneId(), wide, w3c)
+    context = zipkin_context(long, w3c, False, OneId(), wide)
     assert context is not None
     inject_zipkin(long, context, w3c)
-    assert short == long and short[b"x-b3-spanid"] != dict(lines)[b"x-b3-spanid"]
+    assert short == long and short[b"x-b3-spanid"] != dict(lines).get(b"x-b3-spanid")
 
 
 class OneId(Ids):
     """Always the same."""
 
-    def span(self) -> bytes:
+    def more_spans(self) -> bytes:
         return b"f" * 16
+
+    def more_roots(self) -> tuple[bytes, bytes, bytes]:
+        return b"e" * 32, b"e" * 16, b"00-" + b"e" * 32 + b"-" + b"e" * 16 + b"-00"
 
 
 @pytest.mark.parametrize(
     "lines",
     [
-        (),
         B3,
         (*B3, (b"x-b3-sampled", b"1")),
         (*UNSAMPLED, (b"x-b3-parentspanid", b"")),
@@ -97,7 +103,7 @@ class OneId(Ids):
 )
 def test_the_short_way_leaves_all_others_alone(lines: tuple[tuple[bytes, bytes], ...]) -> None:
     request = head(*lines)
-    assert not write_unsampled_child(request, Ids(), True)
+    assert not write_unsampled(request, Ids(), True, True)
     assert request == head(*lines)
 
 
