@@ -67,14 +67,15 @@ def datapath_section(part: dict[str, Any]) -> str:
 
 def telemetry_section(part: dict[str, Any]) -> str:
     """Each state of each proxy beside the one that has an access log alone; the aim is the Python sidecar's at 1 %."""
-    rows: list[tuple[str, ...]] = [("CPU per request", "µs", "ratio", "least", "most", "spans a request")]
+    rows: list[tuple[str, ...]] = [("CPU per request", "log alone", "µs", "ratio", "least", "most", "spans a request")]
     lines = []
     for case in part["cases"]:
         name = f"{case['kind']}: {case['what']}" + (", unsampled trace passed on" if case["passed_on"] else "")
-        ratio = case.get("cpu_ratio")
-        ratios = [f"{ratio[key]:.2f}" for key in ("median", "min", "max")] if ratio else ["1", "", ""]
-        rows.append((name, f"{case['cpu_us']:g}", *ratios, f"{case['spans_per_request']:g}"))
-        if case["kind"] == "python" and case["state"] == "traced-1" and ratio:
+        ratio = case["cpu_ratio"]
+        ratios = [f"{ratio[key]:.2f}" for key in ("median", "min", "max")]
+        times = [f"{case[key]:g}" for key in ("base_cpu_us", "cpu_us")]
+        rows.append((name, *times, *ratios, f"{case['spans_per_request']:g}"))
+        if case["kind"] == "python" and case["state"] == "traced-1":
             where = "a trace passed on unsampled" if case["passed_on"] else "a trace that begins here"
             lines.append(f"  metrics and tracing at 1 %, {where}: {aim(ratio['median'], TELEMETRY_RATIO_AIM)}")
     load = part["load"]
@@ -85,8 +86,8 @@ def telemetry_section(part: dict[str, Any]) -> str:
         )
     return "\n".join(
         [
-            f"  {load['tool']}, {load['connections']} connections, {load['rounds']} rounds of {load['seconds']:g} s;"
-            " spans at 1 % go to services.tracing, at 100 % to a sink",
+            f"  {load['tool']}, {load['connections']} connections, {load['rounds']} rounds of {load['seconds']:g} s,"
+            " each beside its base on one CPU;\n  spans at 1 % go to services.tracing, at 100 % to a sink",
             table(rows),
             *lines,
         ]

@@ -73,13 +73,14 @@ class Case:
         return PASSED_ON if self.passed_on else FIRST
 
 
-#: Neighbours are measured one after the other: the judged ones stand beside their base.
+#: What is compared, each with its base.
 CASES = tuple(
     case
     for kind in KINDS
     for case in (
-        Case(kind, BASE, passed_on=True),
         Case(kind, JUDGED, passed_on=True),
-        *(Case(kind, state.name) for state in STATES),
+        *(Case(kind, state.name) for state in STATES if state.name != BASE),
     )
 )
+#: All that they run on.
+PROXIES = tuple(Case(kind, state.name).proxy for kind in KINDS for state in STATES)

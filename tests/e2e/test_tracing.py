@@ -15,6 +15,8 @@ pytestmark = pytest.mark.e2e
 
 TELEMETRY = SAMPLES / "telemetry"
 SUBNET, PORT = "127.52", 18052
+#: The mesh of containers may run at the same time.
+CONTAINERS_PORT = 18053
 OTHER_PLACE = ("127.58", 18058)  # beside the last of the meshes
 PAGES = 5
 #: name → (proxy of all, options)
@@ -60,12 +62,12 @@ def page_tree(*reviews: Tree) -> Tree:
     return (GATEWAY, "server", host("productpage", "productpage"), ((GATEWAY, "client", egress, (productpage,)),))
 
 
-@pytest.fixture(scope="module", params=[*MESHES, "containers"])
+@pytest.fixture(scope="module", params=[*MESHES, pytest.param("containers", marks=pytest.mark.docker)])
 def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     home = tmp_path_factory.mktemp("lab-tracing")
     if request.param == "containers":
         request.getfixturevalue("images")
-        yield from running(ContainerLab("python", f"{PROJECT_PREFIX}-tracing", PORT, home))
+        yield from running(ContainerLab("python", f"{PROJECT_PREFIX}-tracing", CONTAINERS_PORT, home))
         return
     proxy, options = MESHES[request.param]
     if request.param != "python" and (reason := envoy_missing()):
