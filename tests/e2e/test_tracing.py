@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -147,3 +148,21 @@ def test_an_app_that_drops_the_headers_breaks_the_trace(tmp_path: pathlib.Path) 
         since = read_pages(lab)
         assert settled(lab, since, GATEWAY, PAGES, 7) == [(page_tree(),)] * PAGES
         assert settled(lab, since, "ratings.default", PAGES, 2) == [(RATINGS,)] * PAGES
+
+
+def without_operations(tree: Tree) -> tuple[str, str, tuple[Any, ...]]:
+    """OpenTelemetry's tracer has names of its own for spans: who called whom stays."""
+    service, kind, _, below = tree
+    return service, kind, tuple(without_operations(one) for one in below)
+
+
+@pytest.mark.parametrize("proxy", ["python", "envoy"])
+def test_spans_by_otlp_are_the_same_trees(proxy: str, tmp_path: pathlib.Path) -> None:
+    if proxy == "envoy" and (reason := envoy_missing()):
+        pytest.skip(reason)
+    options = ("--mesh-config", str(TELEMETRY / "mesh-config-otlp.yaml"))
+    for lab in running(Lab(proxy, *OTHER_PLACE, tmp_path / "home", *options)):
+        since = read_pages(lab)
+        found = settled(lab, since, GATEWAY, PAGES, 9)
+        expected = without_operations(page_tree(RATINGS))
+        assert [[without_operations(tree) for tree in page] for page in found] == [[expected]] * PAGES
