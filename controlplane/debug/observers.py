@@ -109,15 +109,22 @@ def scrape_targets(
     for proxy in proxies:
         if proxy.addresses:
             found[_host_port(proxy.addresses[0], PROXY_PORT)] = _proxy_labels(proxy)
-    for name, port_name in SERVICES.items() if snapshot is not None else ():
-        for service in snapshot.services if snapshot is not None else ():
-            if service.host.split(".")[:2] != [name, namespace]:
-                continue
-            port = next((port for port in service.ports if port.name == port_name), None)
-            for endpoint in snapshot.endpoints_for(service) if port is not None and snapshot is not None else ():
-                target = _host_port(endpoint.address, endpoint.port_for(port))  # type: ignore[arg-type]
-                found[target] = _service_labels(name, namespace, endpoint.workload)
+    if snapshot is not None:
+        found |= _services(snapshot, namespace)
     return [{"targets": [target], "labels": found[target]} for target in sorted(found)]
+
+
+def _services(snapshot: MeshSnapshot, namespace: str) -> dict[str, dict[str, str]]:
+    """Target → labels, of the mesh's own services."""
+    found = {}
+    for service in snapshot.services:
+        name, of, *_ = *service.host.split("."), ""
+        port = next((port for port in service.ports if port.name == SERVICES.get(name)), None)
+        if of == namespace and port is not None:
+            for endpoint in snapshot.endpoints_for(service):
+                target = _host_port(endpoint.address, endpoint.port_for(port))
+                found[target] = _service_labels(name, namespace, endpoint.workload)
+    return found
 
 
 def _proxy_labels(proxy: Proxy) -> dict[str, str]:
