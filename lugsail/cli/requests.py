@@ -15,12 +15,12 @@ from lugsail.cli.connect import ControlPlaneOption, OutputOption, ProjectOption,
 from lugsail.cli.output import USAGE, CliError, check_format, counted, has_colour, warn
 from lugsail.client import ApiError, Client, Unreachable
 from lugsail.lab.errors import LabError
-from lugsail.lab.proxy_logs import ProxyLogs
+from lugsail.lab.proxy_logs import BACK_LINES, ProxyLogs
 from lugsail.lab.running import RunningMesh
 from lugsail.requests import peers as directory
 from lugsail.requests import row as rows
 from lugsail.requests.formats import Reader, reader_of
-from lugsail.requests.joiner import Hop, Joiner
+from lugsail.requests.joiner import SETTLE_S, Hop, Joiner
 from lugsail.requests.peers import Peers
 from lugsail.requests.routes import RouteHistory, RouteTable
 from lugsail.requests.row import CLIENT, SERVER, Row
@@ -74,18 +74,17 @@ def requests(
     except BadFilter as problem:
         raise CliError(str(problem), USAGE) from problem
     mesh = running_mesh(project)
-    back = not follow or bool(tail) or bool(since)
+    limit = tail if tail is not None else None if since or follow else LAST
     try:
         url = control_plane_url(control_plane, project)
     except LabError:  # what the logs tell is shown without it
         url = ""
     view = _View(mesh, Client(url, ANSWER_S) if url else None, wanted, both)
     printer = _Printer(output == "json")
-    logs = mesh.proxy_logs(back, follow)
+    logs = mesh.proxy_logs(_lines_back(limit, wanted) if not follow or tail or since else 0, follow)
     try:
         view.begin(printer)
         earlier = view.read(logs) if follow else view.all(logs)
-        limit = tail if tail is not None else None if since or follow else LAST
         printer.begin(earlier if limit is None else earlier[-limit:] if limit else [])
         if follow:
             _follow(view, logs, printer)
@@ -94,6 +93,11 @@ def requests(
     finally:
         logs.close()
     return 0
+
+
+def _lines_back(limit: int | None, wanted: Wanted) -> int:
+    """How many lines of each log hold the last `limit` rows: one and its pair a row, and some that have none yet."""
+    return 2 * limit + 200 if limit is not None and wanted.is_everything and not wanted.since else BACK_LINES
 
 
 def _follow(view: _View, logs: ProxyLogs, printer: _Printer) -> None:
@@ -136,9 +140,11 @@ class _View:
         self._check(time.time())
 
     def all(self, logs: ProxyLogs) -> list[Row]:
-        """What there is; where a server's line came before its client's, that is waited for."""
+        """What there is; where a server's line came before its client's, that is waited for, but not for ever: under
+        load there is always one."""
         found = self.read(logs)
-        while self._joiner.waits_for_clients:
+        until = time.monotonic() + SETTLE_S
+        while self._joiner.waits_for_clients and time.monotonic() < until:
             time.sleep(POLL_S)
             found += self.read(logs)
         return sorted(found + self.rest(), key=lambda row: row.line.start)
@@ -146,8 +152,11 @@ class _View:
     def read(self, logs: ProxyLogs) -> list[Row]:
         """The rows that are due."""
         now = time.time()
+        probe = self._wanted.probe
         for read in logs.poll():
             for raw in read.lines:
+                if probe and probe not in raw:
+                    continue
                 line = self._reader.read(read.proxy, raw)
                 if line is not None and line.start >= self._wanted.since:
                     self._joiner.add(line, rows.is_server(line, self._peers), now)

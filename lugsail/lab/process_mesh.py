@@ -108,7 +108,7 @@ class ProcessMesh(RunningMesh):
     def log(self, name: str, part: str, tail: int | None, follow: bool) -> Iterator[bytes]:
         return read_log(find_log(self.home, name, part), tail, follow)
 
-    def proxy_logs(self, back: bool, follow: bool) -> ProxyLogs:
+    def proxy_logs(self, back: int, follow: bool) -> ProxyLogs:
         names = {str(pod["workload"]): f"{pod['workload']}.{pod['namespace']}" for pod in self.state.pods}
         return LogFiles(self.home.logs, names, back)
 

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 SUFFIX = ".proxy.log"
-#: How much of each log is looked at for what was before.
+#: How much of each log is looked at for what was before, at most.
+BACK_LINES = 20_000
 BACK_BYTES = 8 * 1024 * 1024
+#: Lines are shorter: so many bytes of a file hold the lines that are asked for.
+LINE_BYTES = 1024
 #: A log that is so far ahead of its reader is followed from near its end on.
 BEHIND_BYTES = 8 * 1024 * 1024
 CHUNK_BYTES = 1024 * 1024
@@ -63,10 +66,11 @@ class _File:
         self.stream: BinaryIO = path.open("rb")
         self.splitter = Splitter()
 
-    def start(self, back: bool) -> None:
+    def start(self, back: int) -> None:
         size = os.fstat(self.stream.fileno()).st_size
-        self.stream.seek(max(size - BACK_BYTES, 0) if back else size)
-        if back and size > BACK_BYTES:
+        wanted = min(back * LINE_BYTES, BACK_BYTES)
+        self.stream.seek(max(size - wanted, 0))
+        if wanted and size > wanted:
             self.stream.readline()
 
     def read(self) -> tuple[list[bytes], int]:
@@ -91,9 +95,9 @@ class _File:
 
 
 class LogFiles(ProxyLogs):
-    """The log files of a lab's folder. `names`: workload → `workload.namespace`; `back`: also what was before."""
+    """The log files of a lab's folder. `names`: workload → `workload.namespace`; `back`: lines of before, of each."""
 
-    def __init__(self, folder: Path, names: Mapping[str, str], back: bool = True) -> None:
+    def __init__(self, folder: Path, names: Mapping[str, str], back: int = BACK_LINES) -> None:
         self._folder = folder
         self._names = dict(names)
         self._back = back

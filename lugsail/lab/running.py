@@ -44,8 +44,8 @@ class RunningMesh(ABC):
         """Pieces of the log of a workload's part (app, proxy, init), of `controlplane`, or of `lab`."""
 
     @abstractmethod
-    def proxy_logs(self, back: bool, follow: bool) -> ProxyLogs:
-        """The logs of all proxies; `back`: with what was written before, `follow`: with what will be written."""
+    def proxy_logs(self, back: int, follow: bool) -> ProxyLogs:
+        """The logs of all proxies; `back`: with so many old lines of each, `follow`: with what will be written."""
 
     @abstractmethod
     def execute(self, workload: str, words: list[str]) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lugsail.request_id import as_sent
+from lugsail.request_id import AFTER_REASON, UUID_LENGTH, as_sent
 from lugsail.requests.joiner import Hop
 from lugsail.requests.peers import Peer
 
 _CODE = re.compile(r"[0-5][0-9x][0-9x]|0")
+#: Letters that no log format escapes.
+_PLAIN_ID = re.compile(r"[\w.-]+", re.ASCII)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
@@ -38,6 +40,12 @@ class Wanted:
     @property
     def is_everything(self) -> bool:
         return self == Wanted(since=self.since)
+
+    @property
+    def probe(self) -> bytes:
+        """What every line of a wanted request has in it, as it stands in the log; b"" for nothing that is known."""
+        plain = _PLAIN_ID.fullmatch(self.request_id)
+        return b"" if plain is None else plain[0].encode()[AFTER_REASON if len(plain[0]) == UUID_LENGTH else 0 :]
 
     def has(self, hop: Hop) -> bool:
         """Whether the request itself is wanted, whoever the two sides are."""

@@ -10,13 +10,14 @@ import textwrap
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import PROCESSES
 from tests.e2e.lab import LUGSAIL, SAMPLES, Lab
+from tests.e2e.steady import Steady
 
 pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("shared_lab", PROCESSES, indirect=True)]
 BOOKINFO = SAMPLES / "bookinfo"
@@ -70,6 +71,15 @@ def test_a_page_is_one_row_a_hop(lab: Lab) -> None:
     assert [row["attempts"] for row in found] == [1, 1, 1, 1]
     both = rows(lab, "--request-id", entry["request_id"], "--both")
     assert len(both) == 8 and [row["side"] for row in both].count("server") == 4
+
+
+def test_it_ends_under_load_too(lab: Lab) -> None:
+    """Under load there is always a server's line whose client's line has not been written yet."""
+    with Steady(lambda: nullcontext(lambda: lab.get("/productpage")), 20) as load:
+        load.go_on(3)
+        started = time.monotonic()
+        assert len(rows(lab, "--tail", "5")) == 5
+        assert time.monotonic() - started < 15
 
 
 def test_header_routing_shows_which_rule(lab: Lab) -> None:

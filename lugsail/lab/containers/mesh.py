@@ -112,7 +112,7 @@ class ContainerMesh(RunningMesh):
         except DockerException as problem:
             raise engine.failure(problem) from problem
 
-    def proxy_logs(self, back: bool, follow: bool) -> ProxyLogs:
+    def proxy_logs(self, back: int, follow: bool) -> ProxyLogs:
         from lugsail.lab.containers.proxy_logs import ContainerLogs
 
         return ContainerLogs(self.client, self.view, back, follow)

@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S = 1.0
 MAX_WAITING_LINES = 100_000
-BACK_LINES = 20_000
 FIRST_S = 10.0  # so long may the engine take to hand out what was before
 
 
 class ContainerLogs(ProxyLogs):
-    """`look` tells the mesh as it is now; raises LabError while the engine is away. `back`: also what was before."""
+    """`look` tells the mesh as it is now; raises LabError while the engine is away.
 
-    def __init__(self, client: APIClient, look: Callable[[], View], back: bool, follow: bool) -> None:
+    `back`: lines of before, of each.
+    """
+
+    def __init__(self, client: APIClient, look: Callable[[], View], back: int, follow: bool) -> None:
         self._client = client
         self._look = look
         self._back = back
@@ -87,7 +89,7 @@ class ContainerLogs(ProxyLogs):
 
     def _read(self, container: str, proxy: str, since: float | None) -> None:
         splitter = Splitter()
-        options: dict[str, Any] = {"tail": BACK_LINES} if since is None else {"since": since}
+        options: dict[str, Any] = {"tail": self._back} if since is None else {"since": since}
         try:
             stream = self._client.logs(container, stream=True, follow=self._follow, stdout=True, stderr=True, **options)
             self._streams[container] = stream

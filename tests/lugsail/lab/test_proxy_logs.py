@@ -34,7 +34,7 @@ def test_what_was_before_and_what_comes(tmp_path: Path) -> None:
 
 def test_without_what_was_before(tmp_path: Path) -> None:
     write(tmp_path, "a", "1\n")
-    logs = LogFiles(tmp_path, NAMES, back=False)
+    logs = LogFiles(tmp_path, NAMES, back=0)
     assert logs.poll() == []
     write(tmp_path, "a", "2\n")
     write(tmp_path, "new", "n\n")  # a workload that joined: all of it is news
@@ -76,6 +76,15 @@ def test_the_end_of_a_long_log_is_enough(tmp_path: Path, monkeypatch: pytest.Mon
     logs = LogFiles(tmp_path, NAMES)
     found = lines(logs)["a.default"]
     assert 8 <= len(found) <= 10 and found[-1] == b"000000999"
+    logs.close()
+
+
+def test_as_many_lines_as_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy_logs, "LINE_BYTES", 10)
+    write(tmp_path, "a", "".join(f"{n:09d}\n" for n in range(1000)))
+    logs = LogFiles(tmp_path, NAMES, back=5)
+    found = lines(logs)["a.default"]
+    assert 4 <= len(found) <= 5 and found[-1] == b"000000999"
     logs.close()
 
 

@@ -117,6 +117,19 @@ def test_a_request_id_is_found_as_it_was_sent() -> None:
     assert not Wanted(request_id="3aeea5af-ed3d-437b-9c91-c24d47e22b95").has(logged)
 
 
+@pytest.mark.parametrize(
+    ("request_id", "probe"),
+    [
+        ("", b""),
+        ("id-1", b"id-1"),
+        ("3aeea5af-ed3d-437b-9c91-c24d47e22b94", b"37b-9c91-c24d47e22b94"),
+        ('a"b', b""),  # JSON logs write it otherwise
+    ],
+)
+def test_lines_that_cannot_be_of_a_request_id_are_not_even_read(request_id: str, probe: bytes) -> None:
+    assert Wanted(request_id=request_id).probe == probe
+
+
 def test_filters_of_sides() -> None:
     one, two = Peer("productpage-v1", "default", "productpage"), Peer("reviews-v2", "default", "reviews")
     assert Wanted(source="productpage", destination="reviews").has_sides(one, two)

@@ -55,14 +55,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_before_is_all_there_at_once() -> None:
     view = mesh(*pod("reviews-v1"), gateway())
     engine = Engine({proxy_id(view, "reviews-v1"): [b"one\ntw", b"o\n"]})
-    logs = ContainerLogs(engine, lambda: view, back=True, follow=False)  # type: ignore[arg-type]
+    logs = ContainerLogs(engine, lambda: view, back=70, follow=False)  # type: ignore[arg-type]
     found = logs.poll()
     assert [(read.proxy, read.lines) for read in found if read.lines] == [
         ("reviews-v1.default", [b"one"]),
         ("reviews-v1.default", [b"two"]),
     ]
     assert {container for container, _ in engine.asked} >= {proxy_id(view, "reviews-v1")}
-    assert all(options["tail"] == proxy_logs.BACK_LINES and not options["follow"] for _, options in engine.asked)
+    assert all(options["tail"] == 70 and not options["follow"] for _, options in engine.asked)
 
 
 def test_follows_new_containers_and_those_that_run_again() -> None:
@@ -75,7 +75,7 @@ def test_follows_new_containers_and_those_that_run_again() -> None:
         ended.wait(5)
 
     engine = Engine({first: endless})
-    logs = ContainerLogs(engine, lambda: views[-1], back=False, follow=True)  # type: ignore[arg-type]
+    logs = ContainerLogs(engine, lambda: views[-1], back=0, follow=True)  # type: ignore[arg-type]
     until(logs, bool)
     assert engine.asked[0][1]["follow"] is True
     more = mesh(*pod("reviews-v1"), *pod("reviews-v2"))
@@ -94,7 +94,7 @@ def test_an_engine_that_is_away_is_waited_for() -> None:
     def away() -> discovery.View:
         raise LabError("Docker: away")
 
-    logs = ContainerLogs(Engine({}), away, back=True, follow=True)  # type: ignore[arg-type]
+    logs = ContainerLogs(Engine({}), away, back=70, follow=True)  # type: ignore[arg-type]
     assert logs.poll() == []
 
 
@@ -102,6 +102,6 @@ def test_too_much_is_skipped_and_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(proxy_logs, "MAX_WAITING_LINES", 10)
     view = mesh(*pod("reviews-v1"))
     engine = Engine({proxy_id(view, "reviews-v1"): [b"%d\n" % n for n in range(25)]})
-    logs = ContainerLogs(engine, lambda: view, back=True, follow=False)  # type: ignore[arg-type]
+    logs = ContainerLogs(engine, lambda: view, back=70, follow=False)  # type: ignore[arg-type]
     assert [line for read in logs.poll() for line in read.lines] == [b"%d" % n for n in range(15, 25)]
     assert logs.skipped == 15
