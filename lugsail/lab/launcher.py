@@ -122,7 +122,9 @@ class Launcher:
                 return None
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), min(remaining, POLL_S))
+                # Not wait_for: Python 3.11's loses a cancellation that comes with the result, and we would stay for ever.
+                async with asyncio.timeout(min(remaining, POLL_S)):
+                    await self._changed.wait()
         return self._codes.pop(pid)
 
     def _reap(self) -> None:
@@ -234,7 +236,8 @@ class NurseryClient:
         self._pending[self._sequence] = waiting
         self._writer.write(json.dumps(request).encode() + b"\n")
         try:
-            return await asyncio.wait_for(waiting, SPAWN_TIMEOUT_S)
+            async with asyncio.timeout(SPAWN_TIMEOUT_S):
+                return await waiting
         except TimeoutError:
             raise LaunchError(f"{spawn.title}: the {self.name} nursery did not answer") from None
 
@@ -246,7 +249,8 @@ class NurseryClient:
             self._reading.cancel()
         if self.process is not None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.process.wait(), 10.0)
+                async with asyncio.timeout(10.0):
+                    await self.process.wait()
 
 
 def _settle(future: asyncio.Future[None]) -> None:

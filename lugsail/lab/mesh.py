@@ -107,7 +107,8 @@ class Mesh:
         """Until told to stop: keep the logs bounded and the nurseries alive."""
         while not self.stopping.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.stopping.wait(), logfiles.CHECK_EVERY_S)
+                async with asyncio.timeout(logfiles.CHECK_EVERY_S):
+                    await self.stopping.wait()
             for note in logfiles.trim(self.options.home.logs):
                 self._note(note, "warning")
             if not self.stopping.is_set():
@@ -326,7 +327,8 @@ class Mesh:
         failures_before = component.restarts
         while time.monotonic() < deadline:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(component.ready.wait(), 0.2)
+                async with asyncio.timeout(0.2):
+                    await component.ready.wait()
                 return True
             if component.restarts - failures_before >= FAILURES_TO_GIVE_UP:
                 return False

@@ -146,13 +146,15 @@ class Supervisor:
         if process is not None and is_alive(process.ref):
             signal_component(process.ref, signal.SIGTERM)
             try:
-                await asyncio.wait_for(process.wait(), grace_s)
+                async with asyncio.timeout(grace_s):
+                    await process.wait()
             except TimeoutError:
                 self._sink({"event": "note", "level": "warning", "text": f"{component.name} did not stop; killing it"})
             signal_group(process.pid, signal.SIGKILL)
             if is_alive(process.ref):
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), 2.0)
+                    async with asyncio.timeout(2.0):
+                        await process.wait()
         self.components.pop(component.name, None)
         self._become(component, State.STOPPED)
 

@@ -19,7 +19,7 @@ from tests.e2e.observed import now_us, requests_total, traces, url_of
 pytestmark = pytest.mark.e2e
 
 RATE = int(os.environ.get("LUGSAIL_COUNT_RATE", "40"))
-SECONDS = int(os.environ.get("LUGSAIL_COUNT_SECONDS", "15"))
+SECONDS = int(os.environ.get("LUGSAIL_COUNT_SECONDS", "10"))
 GATEWAY_TO_PAGE = {"source_workload": "istio-ingressgateway", "destination_workload": "productpage-v1"}
 #: The metrics service asks every five seconds, and an Envoy tells twice a second.
 SETTLE_S = 30

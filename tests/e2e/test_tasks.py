@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.e2e.conftest import PROCESSES
 from tests.e2e.lab import SAMPLES, Client, Lab, eventually
 from tests.e2e.splits import check_split
 
@@ -304,16 +307,14 @@ def test_missing_subset_is_503_with_flag_nc(lab: Lab) -> None:
         assert client.get(REVIEWS).status == 200
 
 
+@pytest.mark.parametrize("shared_lab", PROCESSES, indirect=True)
 def test_unknown_host_is_blocked(lab: Lab) -> None:
-    if lab.runtime == "docker":
-        pytest.skip("the name service of a network has no address for it, so no request leaves the app")
+    """In containers the name service has no address for it, so that no request leaves the app."""
     with lab.client() as client:
         assert client.get("http://nowhere.example/").status == 502
 
 
 def test_circuit_breaker_overflows(lab: Lab) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     lab.apply(
         """
 apiVersion: networking.istio.io/v1
@@ -326,9 +327,12 @@ spec:
 """
     )
 
+    together = threading.Barrier(6, timeout=30)
+
     def one(_: int) -> tuple[int, str]:
         with lab.client() as client:
-            answer = client.get("http://httpbin:8000/delay/0.3")
+            together.wait()
+            answer = client.get("http://httpbin:8000/delay/1")
             return answer.status, answer.headers.get("x-envoy-overloaded", "")
 
     with ThreadPoolExecutor(6) as pool:
