@@ -122,7 +122,7 @@ class Launcher:
                 return None
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
-                # Not wait_for: Python 3.11's loses a cancellation that comes with the result, and we would stay for ever.
+                # Not wait_for: Python 3.11's loses a cancellation that comes with the result.
                 async with asyncio.timeout(min(remaining, POLL_S)):
                     await self._changed.wait()
         return self._codes.pop(pid)
