@@ -46,6 +46,18 @@ class Daemon:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Until it answers: on a busy machine one that comes after a kill may give up, or wait for its containerd."""
+        self._spawn()
+        within(90, "dockerd answers", self._answers_or_begins_anew)
+
+    def _answers_or_begins_anew(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            self._spawn()
+            time.sleep(1)
+        return self.answers()
+
+    def _spawn(self) -> None:
         folder = self.folder
         with (folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -57,7 +69,6 @@ class Daemon:
                 stderr=log,
                 start_new_session=True,
             )
-        within(30, "dockerd answers", self.answers)
 
     def answers(self) -> bool:
         try:
