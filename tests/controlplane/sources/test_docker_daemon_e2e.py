@@ -34,7 +34,8 @@ pytestmark = [
 
 PROJECT = "lugsail-daemon"
 # Its own: without a bridge a dockerd would take the machine's docker0 away.
-BRIDGE, GATEWAY = f"lsd{os.getpid() % 100000}", "10.233.7.1/24"
+NUMBER = os.getpid() % 100000
+BRIDGE, GATEWAY = f"lsd{NUMBER}", f"10.233.{NUMBER % 250}.1/24"
 
 
 class Daemon:
@@ -46,16 +47,11 @@ class Daemon:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Until it answers: on a busy machine one that comes after a kill may give up, or wait for its containerd."""
         self._spawn()
-        within(90, "dockerd answers", self._answers_or_begins_anew)
-
-    def _answers_or_begins_anew(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            self._spawn()
-            time.sleep(1)
-        return self.answers()
+        try:
+            within(30, "dockerd answers", self.answers)
+        except AssertionError as e:
+            raise AssertionError(f"{e}; the end of its log:\n{(self.folder / 'log').read_text()[-4000:]}") from None
 
     def _spawn(self) -> None:
         folder = self.folder
@@ -81,15 +77,27 @@ class Daemon:
         return docker.DockerClient(base_url=self.host, version="1.41")
 
     def kill(self) -> None:
+        """The daemon and its containerd. Who finds the pid of one that ended but was not reaped yet (init may take
+        its time) believes that it still runs, and waits for it in vain: the files that name them go."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(10)
         (self.folder / "pid").unlink(missing_ok=True)
+        written = self.folder / "exec" / "containerd" / "containerd.pid"
+        within(10, "its containerd ends with it", lambda pid=int(written.read_text()): ended(pid))
+        written.unlink()
 
     def stop(self) -> None:
         assert self._process is not None
         self._process.terminate()
         self._process.wait(30)
+
+
+def ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 class DaemonPlane(Plane):
