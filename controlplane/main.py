@@ -208,4 +208,4 @@ def main(argv: Sequence[str]) -> int:
             log.error("cannot start: %s", error)
             return 1
     refused = (StoreUnusable, StoreError, BadSeed, BadMeshConfig, CannotListen, PortTaken)
-    return run_until_stopped(lambda stop: ControlPlane(options).run(stop), refused)
+    return run_until_stopped(lambda stop: ControlPlane(options).run(stop), refused, log)

@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-log = logging.getLogger("process")
-
 
 def log_to_stderr(level: str) -> None:
     """`level`: debug, info, warning or error. What was set up before is replaced."""
@@ -24,15 +22,17 @@ def log_to_stderr(level: str) -> None:
 
 
 def run_until_stopped(
-    serve: Callable[[asyncio.Event], Awaitable[None]], cannot_start: tuple[type[Exception], ...]
+    serve: Callable[[asyncio.Event], Awaitable[None]], cannot_start: tuple[type[Exception], ...], log: logging.Logger
 ) -> int:
     """Run `serve(stop)`, with `stop` set by SIGTERM and SIGINT. The exit code: 0 when it ended, 1 when it could not
     start: one of `cannot_start`, whose text is logged."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(serve, cannot_start))
+        return runner.run(_run(serve, cannot_start, log))
 
 
-async def _run(serve: Callable[[asyncio.Event], Awaitable[None]], cannot_start: tuple[type[Exception], ...]) -> int:
+async def _run(
+    serve: Callable[[asyncio.Event], Awaitable[None]], cannot_start: tuple[type[Exception], ...], log: logging.Logger
+) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lugsail.request_id import AFTER_REASON, UUID_LENGTH, as_sent
+from lugsail.request_id import as_sent, unchanged_part
 from lugsail.requests.joiner import Hop
 from lugsail.requests.peers import Peer
 
@@ -45,7 +45,7 @@ class Wanted:
     def probe(self) -> bytes:
         """What every line of a wanted request has in it, as it stands in the log; b"" for nothing that is known."""
         plain = _PLAIN_ID.fullmatch(self.request_id)
-        return b"" if plain is None else plain[0].encode()[AFTER_REASON if len(plain[0]) == UUID_LENGTH else 0 :]
+        return b"" if plain is None else unchanged_part(plain[0]).encode()
 
     def has(self, hop: Hop) -> bool:
         """Whether the request itself is wanted, whoever the two sides are."""

@@ -77,4 +77,4 @@ def main(argv: Sequence[str]) -> int:
     except SystemExit as error:
         return int(error.code or 0)
     log_to_stderr(options.log_level)
-    return run_until_stopped(lambda stop: Metrics(options).run(stop), (CannotListen,))
+    return run_until_stopped(lambda stop: Metrics(options).run(stop), (CannotListen,), log)

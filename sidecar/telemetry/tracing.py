@@ -6,7 +6,6 @@ object. Source: Envoy, ConnectionManagerImpl::ActiveStream::traceRequest, and th
 
 from __future__ import annotations
 
-from binascii import unhexlify
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,7 +13,7 @@ from typing import Protocol
 from sidecar.codec.headers import RequestHeaders, ResponseHeaders
 from sidecar.config.routes import Route
 from sidecar.config.tracing import Tracing, ZipkinTracer
-from sidecar.telemetry.sampling import REASON_AT, UUID_LENGTH, Reason, decide
+from sidecar.telemetry.sampling import NUMBERS, REASON_AT, UUID_LENGTH, Reason, decide, number_of
 from sidecar.telemetry.span import FinishedSpan, Span, Tags
 from sidecar.telemetry.stats import Stats
 from sidecar.telemetry.stream_info import StreamInfo
@@ -37,7 +36,6 @@ _COUNTERS = {
     Reason.CLIENT_FORCED: "client_enabled",
 }
 _MAX_REMEMBERED = 1024
-_NUMBERS = 10_000
 _UNDECIDED = ord("4")
 
 
@@ -59,14 +57,6 @@ class TracedStream(Protocol):
     route: Route | None
     span: Span | None
     announced: bytes
-
-
-def _number(request_id: bytes) -> int:
-    """The number by which a request id is sampled; -1 for no hex digits."""
-    try:
-        return int.from_bytes(unhexlify(request_id[:8])) % _NUMBERS
-    except ValueError:
-        return -1
 
 
 class RequestTracer:
@@ -114,7 +104,7 @@ class RequestTracer:
         }
         self._not_traced = self._counters[Reason.NOT_TRACEABLE]
         share, of = config.sampling.random
-        quick = self._zipkin and self._by_request_id and of == _NUMBERS and not config.spawn_upstream_span
+        quick = self._zipkin and self._by_request_id and of == NUMBERS and not config.spawn_upstream_span
         #: Request ids with this number or a higher one are not traced; None where that is not the whole question.
         self._quick_below = share if quick else None
         self.spawns = config.spawn_upstream_span
@@ -138,12 +128,11 @@ class RequestTracer:
                 and request_id[REASON_AT] == _UNDECIDED
                 and b"x-envoy-force-trace" not in request
                 and b"x-client-trace-id" not in request
-                and _number(request_id) >= self._quick_below
+                and number_of(request_id) >= self._quick_below
                 and write_unsampled(request, self._ids, self._wide, self._w3c)
             ):
                 self._not_traced.value += 1
-                if (route is not None and route.decorator is not None) or not self._egress:
-                    self._operation(stream, route)
+                self._operation(stream, route)
                 return
         reason = Reason.SAMPLING
         if self._by_request_id:

@@ -106,8 +106,10 @@ def span_tags(span: Span) -> Iterator[tuple[str, str]]:
 
 def matches(wanted: dict[str, str], span: Span, resource: Iterable[KeyValue]) -> bool:
     """That the span, its events or its resource have every wanted tag; a request id may have another form there."""
-    missing = set(map(_comparable, wanted.items()))
-    missing.difference_update(map(_comparable, span_tags(span)))
+    missing, own = set(wanted.items()), span_tags(span)
+    if REQUEST_ID_TAG in wanted:
+        missing, own = set(map(_comparable, missing)), map(_comparable, own)
+    missing.difference_update(own)
     if missing:
         missing.difference_update(attribute_tags(resource))
     return not missing

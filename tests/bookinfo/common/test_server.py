@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 
-import pytest
+from tests.ports import free_port
 
 ADDRESS = "127.32.90.1"
 
@@ -25,13 +25,6 @@ def start(**env):
     )
 
 
-@pytest.fixture
-def free_port():
-    with socket.socket() as sock:
-        sock.bind((ADDRESS, 0))
-        return sock.getsockname()[1]
-
-
 def wait_for(address, process):
     """Connects until somebody listens; the process ending first is a failure."""
     while process.poll() is None:
@@ -43,11 +36,12 @@ def wait_for(address, process):
     raise AssertionError(process.stderr.read())
 
 
-def test_serves_where_the_environment_says_and_ends_with_0_on_sigterm(free_port):
-    with start(PORT=str(free_port), ACCESS_LOG="true") as process:
-        wait_for((ADDRESS, free_port), process)
+def test_serves_where_the_environment_says_and_ends_with_0_on_sigterm():
+    port = free_port(ADDRESS)
+    with start(PORT=str(port), ACCESS_LOG="true") as process:
+        wait_for((ADDRESS, port), process)
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-            f"http://{ADDRESS}:{free_port}/health", timeout=5
+            f"http://{ADDRESS}:{port}/health", timeout=5
         ) as answer:
             assert json.load(answer) == {"status": "Details is healthy"}
         process.send_signal(signal.SIGTERM)
@@ -57,11 +51,12 @@ def test_serves_where_the_environment_says_and_ends_with_0_on_sigterm(free_port)
     assert (line["method"], line["path"], line["status"]) == ("GET", "/health", 200)
 
 
-def test_new_requests_are_served_for_a_while_after_sigterm_where_that_is_asked_for(free_port):
-    url = f"http://{ADDRESS}:{free_port}/health"
+def test_new_requests_are_served_for_a_while_after_sigterm_where_that_is_asked_for():
+    port = free_port(ADDRESS)
+    url = f"http://{ADDRESS}:{port}/health"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with start(PORT=str(free_port), STOP_DELAY_MS="700") as process:
-        wait_for((ADDRESS, free_port), process)
+    with start(PORT=str(port), STOP_DELAY_MS="700") as process:
+        wait_for((ADDRESS, port), process)
         process.send_signal(signal.SIGTERM)
         told_at = time.monotonic()
         while time.monotonic() < told_at + 0.4:
@@ -70,11 +65,12 @@ def test_new_requests_are_served_for_a_while_after_sigterm_where_that_is_asked_f
     assert process.returncode == 0
 
 
-def test_a_taken_port_is_said(free_port):
-    with socket.create_server((ADDRESS, free_port)), start(PORT=str(free_port)) as process:
+def test_a_taken_port_is_said():
+    port = free_port(ADDRESS)
+    with socket.create_server((ADDRESS, port)), start(PORT=str(port)) as process:
         _, err = process.communicate(timeout=10)
     assert process.returncode == 1
-    assert f"cannot listen on {ADDRESS}:{free_port}" in err
+    assert f"cannot listen on {ADDRESS}:{port}" in err
     assert "Traceback" not in err
 
 

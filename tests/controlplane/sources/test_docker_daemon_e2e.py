@@ -84,7 +84,8 @@ class Daemon:
         self._process.wait(10)
         (self.folder / "pid").unlink(missing_ok=True)
         written = self.folder / "exec" / "containerd" / "containerd.pid"
-        within(10, "its containerd ends with it", lambda pid=int(written.read_text()): ended(pid))
+        pid = int(written.read_text())
+        within(10, "its containerd ends with it", lambda: ended(pid))
         written.unlink()
 
     def stop(self) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from lugsail.daemon.process import run_until_stopped
 
+LOG = logging.getLogger("a service")
+
 
 class CannotStart(Exception):
     pass
@@ -18,7 +20,7 @@ def test_a_signal_asks_it_to_stop(number):
         os.kill(os.getpid(), number)
         await asyncio.wait_for(stop.wait(), 5)
 
-    assert run_until_stopped(serve, (CannotStart,)) == 0
+    assert run_until_stopped(serve, (CannotStart,), LOG) == 0
 
 
 def test_what_keeps_it_from_starting_is_said(caplog):
@@ -26,8 +28,8 @@ def test_what_keeps_it_from_starting_is_said(caplog):
         raise CannotStart("port 1 is in use")
 
     with caplog.at_level(logging.ERROR):
-        assert run_until_stopped(serve, (CannotStart,)) == 1
-    assert caplog.messages == ["cannot start: port 1 is in use"]
+        assert run_until_stopped(serve, (CannotStart,), LOG) == 1
+    assert caplog.record_tuples == [("a service", logging.ERROR, "cannot start: port 1 is in use")]
 
 
 def test_other_errors_are_not_hidden():
@@ -35,4 +37,4 @@ def test_other_errors_are_not_hidden():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_until_stopped(serve, (CannotStart,))
+        run_until_stopped(serve, (CannotStart,), LOG)
