@@ -48,25 +48,33 @@ def images() -> None:
         images.build(IMAGES, lambda event: None)
 
 
+def container_lab(place: str, home: pathlib.Path) -> ContainerLab:
+    proxy = place.removeprefix("docker-")
+    return ContainerLab(proxy, f"{PROJECT_PREFIX}-{proxy}", DOCKER_PLACES[place], home, "--profile", "httpbin")
+
+
+@pytest.fixture(scope="session")
+def docker_python_lab(images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The mesh of containers of a whole run; `reset` it."""
+    with container_lab("docker-python", tmp_path_factory.mktemp("lab-docker-python")).running() as lab:
+        yield lab
+
+
 @pytest.fixture(scope="session", params=[*PROCESSES, *CONTAINERS])
 def shared_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    runtime, _, proxy = request.param.rpartition("-")
-    home = tmp_path_factory.mktemp(f"lab-{request.param}")
-    lab: Lab
-    if runtime == "docker":
+    place = request.param
+    home = tmp_path_factory.mktemp(f"lab-{place}")
+    if place == "docker-python":
+        yield request.getfixturevalue("docker_python_lab")
+    elif place in DOCKER_PLACES:
         request.getfixturevalue("images")
-        port = DOCKER_PLACES[request.param]
-        lab = ContainerLab(proxy, f"{PROJECT_PREFIX}-{proxy}", port, home, "--profile", "httpbin")
+        with container_lab(place, home).running() as lab:
+            yield lab
     else:
-        if proxy == "envoy" and (reason := envoy_missing()):
+        if place == "envoy" and (reason := envoy_missing()):
             pytest.skip(reason)
-        subnet, port = PLACES[proxy]
-        lab = Lab(proxy, subnet, port, home)
-    try:
-        lab.up()
-        yield lab
-    finally:
-        lab.down()
+        with Lab(place, *PLACES[place], home).running() as lab:
+            yield lab
 
 
 @pytest.fixture

@@ -22,9 +22,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
+from tests.e2e.commands import commands
 from tests.e2e.inside import Inside
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
@@ -72,15 +73,27 @@ class Lab:
         done = subprocess.run(
             [str(LUGSAIL), *args], env=self.env, input=text, capture_output=True, text=True, timeout=timeout_s
         )
-        if check and done.returncode != 0:
-            raise AssertionError(f"lugsail {' '.join(args)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done
+        return checked(done) if check else done
+
+    def quick(self, *args: str, check: bool = True, text: str | None = None, timeout_s: float = 60) -> Any:
+        """The same of a process that has loaded its code before: for apply and status, which all cases need."""
+        done = commands().run(args, self.env, text, timeout_s)
+        return checked(done) if check else done
 
     def up(self) -> Any:
         return self.cli("up", "--detach", "--proxy", self.proxy, "--port", str(self.port), *self.options, timeout_s=120)
 
     def down(self) -> Any:
         return self.cli("down", check=False)
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """The lab while it is up; nothing of it is left behind."""
+        try:
+            self.up()
+            yield self
+        finally:
+            self.down()
 
     def apply(self, *sources: str | pathlib.Path) -> str:
         """Apply files (Path) and YAML texts (str), waiting for every proxy; the command's output."""
@@ -93,7 +106,7 @@ class Lab:
                 texts.append(source)
         if texts:
             args += ["-f", "-"]
-        return self.cli("apply", *args, text="\n---\n".join(texts) if texts else None).stdout
+        return self.quick("apply", *args, text="\n---\n".join(texts) if texts else None).stdout
 
     def reset(self) -> None:
         """Delete what a case applied, and put the ingress gateway back as `up` had it."""
@@ -115,7 +128,7 @@ class Lab:
         )
 
     def status(self) -> dict[str, Any]:
-        return json.loads(self.cli("status", "-o", "json").stdout)
+        return json.loads(self.quick("status", "-o", "json").stdout)
 
     def state(self) -> dict[str, Any]:
         return json.loads((self.home / "lab.json").read_text())
@@ -263,6 +276,13 @@ class ContainerLab(Lab):
     def proxy_log(self, workload: str) -> str:
         done = self.cli("logs", workload, "--proxy")
         return str(done.stdout + done.stderr)
+
+
+def checked(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """What a command gave, if it succeeded; else AssertionError with all that it printed."""
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(done.args)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
 
 
 class Client:

@@ -19,7 +19,7 @@ from tests.e2e.observed import now_us, requests_total, traces, url_of
 pytestmark = pytest.mark.e2e
 
 RATE = int(os.environ.get("LUGSAIL_COUNT_RATE", "40"))
-SECONDS = int(os.environ.get("LUGSAIL_COUNT_SECONDS", "10"))
+SECONDS = int(os.environ.get("LUGSAIL_COUNT_SECONDS", "15"))
 GATEWAY_TO_PAGE = {"source_workload": "istio-ingressgateway", "destination_workload": "productpage-v1"}
 #: The metrics service asks every five seconds, and an Envoy tells twice a second.
 SETTLE_S = 30
@@ -30,12 +30,8 @@ SCRAPED_EVERY_S = 5
 def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     if request.param == "envoy" and (reason := envoy_missing()):
         pytest.skip(reason)
-    lab = Lab(request.param, "127.57", 18057, tmp_path_factory.mktemp("lab-counts"))
-    try:
-        lab.up()
+    with Lab(request.param, "127.57", 18057, tmp_path_factory.mktemp("lab-counts")).running() as lab:
         yield lab
-    finally:
-        lab.down()
 
 
 def counted(base: str) -> tuple[float, float]:

@@ -42,12 +42,8 @@ CLOSE = ["-o", "json", "--seed", "1"]
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab("python", "127.48", 18048, tmp_path_factory.mktemp("lab-load"))
-    try:
-        lab.up()
+    with Lab("python", "127.48", 18048, tmp_path_factory.mktemp("lab-load")).running() as lab:
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture

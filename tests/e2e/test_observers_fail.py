@@ -30,12 +30,8 @@ SLOWEST_S = 0.9
 def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     if request.param == "envoy" and (reason := envoy_missing()):
         pytest.skip(reason)
-    lab = Lab(request.param, "127.59", 18059, tmp_path_factory.mktemp("lab-observers"))
-    try:
-        lab.up()
+    with Lab(request.param, "127.59", 18059, tmp_path_factory.mktemp("lab-observers")).running() as lab:
         yield lab
-    finally:
-        lab.down()
 
 
 def pids(lab: Lab) -> dict[str, int]:

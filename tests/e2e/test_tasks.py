@@ -155,7 +155,7 @@ spec:
 def test_traffic_shifting(lab: Lab, file: str, expected: dict[str, float]) -> None:
     lab.apply(RULES, BOOKINFO / file)
     with lab.client() as client:
-        check_split(colours(client, 400), expected)
+        check_split(colours(client, 700), expected)
 
 
 def test_jason_sees_v2_and_all_others_v3(lab: Lab) -> None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import PROJECT_PREFIX, envoy_missing
-from tests.e2e.lab import REPO, SAMPLES, ContainerLab, Lab, eventually
+from tests.e2e.conftest import envoy_missing
+from tests.e2e.lab import REPO, SAMPLES, Lab, eventually
 from tests.e2e.observed import GATEWAY, Tree, now_us, traces, trees, url_of
 
 pytestmark = pytest.mark.e2e
 
 TELEMETRY = SAMPLES / "telemetry"
 SUBNET, PORT = "127.52", 18052
-#: The mesh of containers may run at the same time.
-CONTAINERS_PORT = 18053
 OTHER_PLACE = ("127.58", 18058)  # beside the last of the meshes
 PAGES = 5
 #: name → (proxy of all, options)
@@ -34,6 +33,7 @@ spec:
   hosts: [reviews]
   http: [{route: [{destination: {host: reviews, subset: v2}}]}]
 """
+V2_ALONE = (SAMPLES / "bookinfo" / "destination-rule-reviews.yaml", ONLY_V2)
 NOTHING_SAMPLED = """
 apiVersion: telemetry.istio.io/v1
 kind: Telemetry
@@ -65,24 +65,24 @@ def page_tree(*reviews: Tree) -> Tree:
 
 @pytest.fixture(scope="module", params=[*MESHES, pytest.param("containers", marks=pytest.mark.docker)])
 def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    home = tmp_path_factory.mktemp("lab-tracing")
     if request.param == "containers":
-        request.getfixturevalue("images")
-        yield from running(ContainerLab("python", f"{PROJECT_PREFIX}-tracing", CONTAINERS_PORT, home))
+        lab: Lab = request.getfixturevalue("docker_python_lab")
+        lab.apply(*V2_ALONE)
+        yield lab
+        lab.reset()
         return
     proxy, options = MESHES[request.param]
     if request.param != "python" and (reason := envoy_missing()):
         pytest.skip(reason)
-    yield from running(Lab(proxy, SUBNET, PORT, home, *options))
-
-
-def running(lab: Lab) -> Iterator[Lab]:
-    try:
-        lab.up()
-        lab.apply(SAMPLES / "bookinfo" / "destination-rule-reviews.yaml", ONLY_V2)
+    with running(Lab(proxy, SUBNET, PORT, tmp_path_factory.mktemp("lab-tracing"), *options)) as lab:
         yield lab
-    finally:
-        lab.down()
+
+
+@contextmanager
+def running(lab: Lab) -> Iterator[Lab]:
+    with lab.running():
+        lab.apply(*V2_ALONE)
+        yield lab
 
 
 def read_pages(lab: Lab, count: int = PAGES) -> int:
@@ -144,7 +144,7 @@ def test_an_app_that_drops_the_headers_breaks_the_trace(tmp_path: pathlib.Path) 
     assert careless != text
     topology = tmp_path / "app.yaml"
     topology.write_text(careless)
-    for lab in running(Lab("python", *OTHER_PLACE, tmp_path / "home", "--topology", str(topology))):
+    with running(Lab("python", *OTHER_PLACE, tmp_path / "home", "--topology", str(topology))) as lab:
         since = read_pages(lab)
         assert settled(lab, since, GATEWAY, PAGES, 7) == [(page_tree(),)] * PAGES
         assert settled(lab, since, "ratings.default", PAGES, 2) == [(RATINGS,)] * PAGES
@@ -161,7 +161,7 @@ def test_spans_by_otlp_are_the_same_trees(proxy: str, tmp_path: pathlib.Path) ->
     if proxy == "envoy" and (reason := envoy_missing()):
         pytest.skip(reason)
     options = ("--mesh-config", str(TELEMETRY / "mesh-config-otlp.yaml"))
-    for lab in running(Lab(proxy, *OTHER_PLACE, tmp_path / "home", *options)):
+    with running(Lab(proxy, *OTHER_PLACE, tmp_path / "home", *options)) as lab:
         since = read_pages(lab)
         found = settled(lab, since, GATEWAY, PAGES, 9)
         expected = without_operations(page_tree(RATINGS))

@@ -37,12 +37,8 @@ HEALTHY = ["health_flags", "healthy"]
 @pytest.fixture(scope="module", params=["python", *filter(None, [os.environ.get("LUGSAIL_CHAOS")])])
 def lab(request: pytest.FixtureRequest, images: None) -> Iterator[ContainerLab]:
     home = request.getfixturevalue("tmp_path_factory").mktemp("chaos")
-    lab = ContainerLab(request.param, f"{PROJECT_PREFIX}-chaos", PORT, home)
-    try:
-        lab.up()
+    with ContainerLab(request.param, f"{PROJECT_PREFIX}-chaos", PORT, home).running() as lab:
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture(scope="module")

@@ -42,12 +42,8 @@ spec:
 def shared(request: pytest.FixtureRequest, images: None) -> Iterator[ContainerLab]:
     home = request.getfixturevalue("tmp_path_factory").mktemp("tcp")
     profiles = [word for profile in PROFILES for word in ("--profile", profile)]
-    lab = ContainerLab(request.param, f"{PROJECT_PREFIX}-tcp", PORT, home, *profiles)
-    try:
-        lab.up()
+    with ContainerLab(request.param, f"{PROJECT_PREFIX}-tcp", PORT, home, *profiles).running() as lab:
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture
