@@ -62,6 +62,7 @@ class Lab:
             "LUGSAIL_SUBNET": subnet,
             "LUGSAIL_HOME": str(home),
             "NO_COLOR": "1",
+            "LUGSAIL_DEBUG": "1",
         }
 
     @property

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lugsail.lab.containers import discovery, engine, readiness
@@ -71,8 +72,9 @@ class ContainerMesh(RunningMesh):
         parts += [view.control_plane] if view.control_plane else []
         parts += view.observers
         with ThreadPoolExecutor(PARALLEL) as pool:
-            inspected = dict(zip((part.id for part in parts), pool.map(self._inspect, parts), strict=True))
-            memory = dict(zip((part.id for part in parts), pool.map(self._memory, parts), strict=True))
+            ids = [part.id for part in parts]
+            inspected = dict(zip(ids, pool.map(partial(inspect, self.client), parts), strict=True))
+            memory = dict(zip(ids, pool.map(self._memory, parts), strict=True))
         gateway = view.gateway
         return {
             "runtime": DOCKER,
@@ -153,15 +155,6 @@ class ContainerMesh(RunningMesh):
         except KeyboardInterrupt:
             return 130
 
-    def _inspect(self, container: Container) -> dict[str, Any]:
-        from docker.errors import DockerException
-
-        try:
-            found: dict[str, Any] = self.client.inspect_container(container.id)
-        except DockerException:  # gone since the list
-            return {}
-        return found
-
     def _memory(self, container: Container) -> dict[str, int] | None:
         """As `docker stats` counts it: without the page cache that can be dropped."""
         from docker.errors import DockerException
@@ -215,6 +208,17 @@ def list_containers(client: APIClient, *labels: str) -> list[Container]:
         return [Container.read(item) for item in client.containers(all=True, filters={"label": list(labels)})]
     except DockerException as problem:
         raise engine.failure(problem) from problem
+
+
+def inspect(client: APIClient, container: Container) -> dict[str, Any]:
+    """What the engine knows of it; nothing where it is gone, or still being made: the engine lists it before that."""
+    from docker.errors import DockerException
+
+    try:
+        found: dict[str, Any] = client.inspect_container(container.id)
+    except DockerException:
+        return {}
+    return found
 
 
 def read_view(client: APIClient, project: str) -> View:

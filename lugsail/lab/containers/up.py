@@ -16,7 +16,7 @@ from lugsail.lab.containers import compose, discovery, engine, events, images, r
 from lugsail.lab.containers.compose_file import ComposeFile, Options, compose_file, role_of
 from lugsail.lab.containers.discovery import PROJECT_LABEL, View
 from lugsail.lab.containers.down import remove_project
-from lugsail.lab.containers.mesh import list_containers, list_meshes, observer_urls, read_view, url_of
+from lugsail.lab.containers.mesh import inspect, list_containers, list_meshes, observer_urls, read_view, url_of
 from lugsail.lab.containers.readiness import Follower, Sink, Told
 from lugsail.lab.errors import LabError, NotRunning
 
@@ -191,7 +191,7 @@ def _gave_up(client: APIClient, view: View) -> bool:
     """Whether the control plane was started again too often to go on waiting for it."""
     if view.control_plane is None:
         return False
-    return int(client.inspect_container(view.control_plane.id).get("RestartCount", 0)) >= FAILURES_TO_GIVE_UP
+    return int(inspect(client, view.control_plane).get("RestartCount", 0)) >= FAILURES_TO_GIVE_UP
 
 
 def _rows(file: ComposeFile) -> dict[str, list[str]]:
@@ -241,11 +241,20 @@ def _why_not_ready(client: APIClient, view: View, name: str, timeout_s: float) -
             container = found.init
     if container is None:
         return f"{name} does not come up within {timeout_s:g} s: there is no container of it"
-    log = client.logs(container.id, tail=LOG_TAIL_LINES).decode(errors="replace")
-    lines = "".join(f"\n    {line}" for line in log.splitlines())
+    lines = "".join(f"\n    {line}" for line in _last_lines(client, container))
     return f"{name} does not come up: {container.name} is {container.detail or container.state}" + (
         f", and its log ends with:{lines}" if lines else "."
     )
+
+
+def _last_lines(client: APIClient, container: discovery.Container) -> list[str]:
+    from docker.errors import DockerException
+
+    try:
+        log: bytes = client.logs(container.id, tail=LOG_TAIL_LINES)
+    except DockerException:  # gone meanwhile
+        return []
+    return log.decode(errors="replace").splitlines()
 
 
 @contextlib.contextmanager

@@ -81,7 +81,7 @@ class Lab:
     def close(self) -> None:
         self.plane.stop()
         mine = {"label": f"com.docker.compose.project={PREFIX}"}
-        for container in self.client.containers.list(all=True, filters=mine):
+        for container in self.client.containers.list(all=True, ignore_removed=True, filters=mine):
             container.remove(force=True)
         self.network.remove()
         self.client.close()

@@ -26,7 +26,7 @@ class Containers:
 
     def all(self, service: str) -> list[Any]:
         labels = [f"com.docker.compose.project={self.project}", f"com.docker.compose.service={service}"]
-        return list(self.client.containers.list(all=True, filters={"label": labels}))
+        return list(self.client.containers.list(all=True, ignore_removed=True, filters={"label": labels}))
 
     def kill_9(self, service: str) -> Callable[[], bool]:
         """kill -9 from the host, so that the restart policy acts; a function that says whether another runs now.

@@ -51,7 +51,7 @@ def mesh(images: None) -> Iterator[Containers]:
     finally:
         compose("down", "--remove-orphans", "-v", "-t", "3")
         left = containers.client.containers.list(
-            all=True, filters={"label": f"com.docker.compose.project={PROJECT}"}
+            all=True, ignore_removed=True, filters={"label": f"com.docker.compose.project={PROJECT}"}
         )
         assert left == []
         containers.close()
@@ -98,4 +98,4 @@ def test_scaled_up_and_down_under_load(mesh: Containers) -> None:
 def injected(mesh: Containers) -> list[str]:
     """The sidecars that the control plane made."""
     labels = [f"com.docker.compose.project={PROJECT}", "lugsail.io/role=proxy"]
-    return [one.name for one in mesh.client.containers.list(filters={"label": labels})]
+    return [one.name for one in mesh.client.containers.list(ignore_removed=True, filters={"label": labels})]

@@ -75,7 +75,7 @@ def left(engine: Any) -> tuple[list[Any], list[Any], list[Any]]:
     """What of the project is still there: containers, volumes, networks."""
     of_project = {"label": f"com.docker.compose.project={PROJECT}"}
     return (
-        engine.containers.list(all=True, filters=of_project),
+        engine.containers.list(all=True, ignore_removed=True, filters=of_project),
         engine.volumes.list(filters=of_project),
         engine.networks.list(filters=of_project),
     )
