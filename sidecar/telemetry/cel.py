@@ -12,27 +12,34 @@ Source: cel-spec, langdef.md; Envoy, "Attributes". cel-python takes a thousand t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import re2
 
 from sidecar.telemetry.cel_attributes import ATTRIBUTES
+from sidecar.telemetry.cel_values import (
+    Evaluate,
+    NoValue,
+    call,
+    compare_texts,
+    constant,
+    either,
+    exists,
+    index,
+    operation,
+    text_of,
+    truth,
+)
 from sidecar.telemetry.stream_info import StreamInfo
 
 #: Bounds on what comes from outside.
 MAX_LENGTH = 4096
 MAX_DEPTH = 48
 
-Evaluate = Callable[[StreamInfo], Any]
-
 
 class InvalidExpression(ValueError):
     """The text is no expression that this proxy knows; the message says what and where."""
-
-
-class NoValue(Exception):
-    """An expression has no value for a request: a missing header, a comparison of unlike types."""
 
 
 _TOKEN = re.compile(
@@ -134,38 +141,38 @@ class _Parser:
             self._expect(":")
             other = self.conditional()
             self._depth -= 1
-            return lambda info: then(info) if _truth(test(info)) else other(info)
+            return lambda info: then(info) if truth(test(info)) else other(info)
         self._depth -= 1
         return test
 
     def _or(self) -> Evaluate:
         left = self._and()
         while self._take("||"):
-            left = _either(left, self._and(), True)
+            left = either(left, self._and(), True)
         return left
 
     def _and(self) -> Evaluate:
         left = self._relation()
         while self._take("&&"):
-            left = _either(left, self._relation(), False)
+            left = either(left, self._relation(), False)
         return left
 
     def _relation(self) -> Evaluate:
         left = self._sum()
         while operator := self._take("==", "!=", "<", "<=", ">", ">=", "in"):
-            left = _operation(operator, left, self._sum())
+            left = operation(operator, left, self._sum())
         return left
 
     def _sum(self) -> Evaluate:
         left = self._product()
         while operator := self._take("+", "-"):
-            left = _operation(operator, left, self._product())
+            left = operation(operator, left, self._product())
         return left
 
     def _product(self) -> Evaluate:
         left = self._unary()
         while operator := self._take("*", "/", "%"):
-            left = _operation(operator, left, self._unary())
+            left = operation(operator, left, self._unary())
         return left
 
     def _unary(self) -> Evaluate:
@@ -176,8 +183,8 @@ class _Parser:
             minuses += 1
         value = self._member()
         if nots:
-            return lambda info: _truth(value(info)) is (nots % 2 == 0)
-        return (lambda info: _operate("-", 0, value(info))) if minuses % 2 else value
+            return lambda info: truth(value(info)) is (nots % 2 == 0)
+        return operation("-", constant(0), value) if minuses % 2 else value
 
     # ---- primaries
 
@@ -187,10 +194,10 @@ class _Parser:
             if self._take("["):
                 key = self.conditional()
                 self._expect("]")
-                value = _index(value, key)
+                value = index(value, key)
             elif self._take("."):
                 name = self._name()
-                value = self._method(value, name) if self._peek() == "(" else _index(value, _constant(name))
+                value = self._method(value, name) if self._peek() == "(" else index(value, constant(name))
             else:
                 return value
 
@@ -215,11 +222,11 @@ class _Parser:
             return self._fail("a value is expected")  # type: ignore[no-any-return]
         self._at += 1
         if kind == "number":
-            return _constant(_number(text))
+            return constant(_number(text))
         if kind == "string":
-            return _constant(_string(text))
+            return constant(_string(text))
         if text in ("true", "false", "null"):
-            return _constant({"true": True, "false": False, "null": None}[text])
+            return constant({"true": True, "false": False, "null": None}[text])
         if self._peek() == "(":
             return self._function(text)
         return self._attribute(text)
@@ -269,10 +276,10 @@ class _Parser:
             self._fail(f"{name}() takes one argument")
         argument = arguments[0]
         if name == "has":
-            return lambda info: _exists(argument, info)
+            return lambda info: exists(argument, info)
         if name == "duration":
-            return _constant(self._duration(argument, start))
-        return lambda info: _call(name, argument(info))
+            return constant(self._duration(argument, start))
+        return lambda info: call(name, argument(info))
 
     def _duration(self, argument: Evaluate, start: int) -> int:
         text = self._literal(argument, start, "duration()")
@@ -299,11 +306,11 @@ class _Parser:
             self._at = start
             self._fail(f"{name}() takes {'no argument' if name == 'size' else 'one argument'}")
         if name == "size":
-            return lambda info: _call("size", value(info))
+            return lambda info: call("size", value(info))
         argument = arguments[0]
         if name == "matches":
             return self._matches(value, argument, start)
-        return lambda info: _compare_texts(name, value(info), argument(info))
+        return lambda info: compare_texts(name, value(info), argument(info))
 
     def _matches(self, value: Evaluate, argument: Evaluate, start: int) -> Evaluate:
         pattern = self._literal(argument, start, "matches()")
@@ -314,14 +321,10 @@ class _Parser:
         except re2.error as error:
             self._at = start
             self._fail(f"invalid regex: {error.args[0]}")
-        return lambda info: search(_text(value(info))) is not None
+        return lambda info: search(text_of(value(info))) is not None
 
 
 _ROOTS = frozenset(name.partition(".")[0] for name in ATTRIBUTES)
-
-
-def _constant(value: Any) -> Evaluate:
-    return lambda info: value
 
 
 def _number(text: str) -> int | float:
@@ -341,112 +344,3 @@ def _string(text: str) -> str:
         return _ESCAPES[match[1]]
 
     return re.sub(r"\\(.)", escaped, text[1:-1])
-
-
-def _truth(value: Any) -> bool:
-    if value is True or value is False:
-        return value
-    raise NoValue
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    raise NoValue
-
-
-def _either(left: Evaluate, right: Evaluate, decisive: bool) -> Evaluate:
-    """`||` (True decides) and `&&` (False decides); an error on one side does not matter where the other decides."""
-
-    def value(info: StreamInfo) -> bool:
-        try:
-            if _truth(left(info)) is decisive:
-                return decisive
-        except NoValue:
-            if _truth(right(info)) is decisive:
-                return decisive
-            raise
-        return _truth(right(info))
-
-    return value
-
-
-def _index(value: Evaluate, key: Evaluate) -> Evaluate:
-    def item(info: StreamInfo) -> Any:
-        container, name = value(info), key(info)
-        try:
-            found = container[name] if isinstance(container, Mapping | list) else None
-        except (KeyError, IndexError, TypeError):
-            found = None
-        if found is None:
-            raise NoValue
-        return found
-
-    return item
-
-
-def _exists(argument: Evaluate, info: StreamInfo) -> bool:
-    try:
-        argument(info)
-    except NoValue:
-        return False
-    return True
-
-
-def _operation(operator: str, left: Evaluate, right: Evaluate) -> Evaluate:
-    if operator == "==":
-        return lambda info: _equal(left(info), right(info))
-    if operator == "!=":
-        return lambda info: not _equal(left(info), right(info))
-    return lambda info: _operate(operator, left(info), right(info))
-
-
-def _equal(left: Any, right: Any) -> bool:
-    return isinstance(left, bool) is isinstance(right, bool) and bool(left == right)
-
-
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-    "in": lambda a, b: a in b if isinstance(b, list | Mapping) else _no_value(),
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b if not isinstance(a, str | list) and not isinstance(b, str | list) else _no_value(),
-    # CEL cuts towards zero, and keeps the sign of what is divided.
-    "/": lambda a, b: _divide(a, b) if isinstance(a, int) and isinstance(b, int) else a / b,
-    "%": lambda a, b: abs(a) % abs(b) * (1 if a >= 0 else -1) if isinstance(a, int) else _no_value(),
-}
-
-
-def _divide(left: int, right: int) -> int:
-    quotient = abs(left) // abs(right)
-    return quotient if (left < 0) is (right < 0) else -quotient
-
-
-def _no_value() -> Any:
-    raise NoValue
-
-
-def _operate(operator: str, left: Any, right: Any) -> Any:
-    try:
-        return _OPERATORS[operator](left, right)
-    except (TypeError, ZeroDivisionError):
-        raise NoValue from None
-
-
-def _compare_texts(name: str, value: Any, other: Any) -> bool:
-    value, other = _text(value), _text(other)
-    if name == "startsWith":
-        return bool(value.startswith(other))
-    return bool(value.endswith(other)) if name == "endsWith" else other in value
-
-
-def _call(name: str, value: Any) -> Any:
-    try:
-        if name == "size":
-            return len(value)
-        return int(value) if name == "int" else float(value)
-    except (TypeError, ValueError):
-        raise NoValue from None
