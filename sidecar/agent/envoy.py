@@ -168,6 +168,8 @@ def run_envoy(options: Options) -> int:
 
 
 def _run_with_services(supervisor: EnvoySupervisor, options: Options) -> int:
+    # Its handlers around a fork meet its own threads, and then the agent ends. Read when gRPC is imported, below.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
     from sidecar.agent.pod import BadEnvironment, PodServices, ServiceThread  # an event loop, an HTTP server: 20 MB
 
     # Before there are threads: they inherit the mask, so that the main thread alone is told of signals.
