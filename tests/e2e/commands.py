@@ -107,7 +107,10 @@ def _give(connection: socket.socket) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     text, fds, _, _ = socket.recv_fds(connection, _MAX_REQUEST_BYTES, 3)
     while not text.endswith(b"\n"):
-        text += connection.recv(_MAX_REQUEST_BYTES)
+        piece = connection.recv(_MAX_REQUEST_BYTES)
+        if not piece:  # nobody waits for an answer
+            os._exit(1)
+        text += piece
     request = json.loads(text)
     pid = os.fork()
     if pid == 0:

@@ -47,9 +47,7 @@ def fill(path: pathlib.Path) -> None:
 
 
 def test_full_disk(small_disk: pathlib.Path) -> None:
-    lab = Lab("python", "127.45", 18045, small_disk / "home")
-    try:
-        lab.up()
+    with Lab("python", "127.45", 18045, small_disk / "home").running() as lab:
         ballast = small_disk / "ballast"
         fill(ballast)
         rules = SAMPLES / "bookinfo" / "destination-rule-all.yaml"
@@ -63,5 +61,3 @@ def test_full_disk(small_disk: pathlib.Path) -> None:
         assert "created" in lab.apply(rules)
         assert lab.get("/productpage").status == 200
         assert all(w["restarts"] == 0 for w in lab.status()["workloads"])
-    finally:
-        lab.down()

@@ -205,7 +205,7 @@ class Mesh:
              "--address", self.net.ip],
             0,
         )  # fmt: skip
-        until(lambda: self.net.curl(f"http://{self.net.ip}:8080/ready").status == 200, "the control plane is ready", 60)
+        until(lambda: self.net.curl(f"http://{self.net.ip}:8080/ready").status == 200, "the control plane is ready")
 
     def run_pod(self, pod: Pod) -> None:
         """Rules, sidecar and app, as in a container's pod."""
@@ -246,7 +246,7 @@ class Mesh:
             if pod.meshed:
                 url = f"http://{pod.ip}:15020/healthz/ready?ports={HTTP_PORT},{TCP_PORT}"
                 try:
-                    until(lambda url=url: self.net.curl(url).status == 200, f"{pod.name} is ready", limit_s=60)
+                    until(lambda url=url: self.net.curl(url).status == 200, f"{pod.name} is ready")
                 except AssertionError as e:
                     raise AssertionError(f"{e}; its log: {self.log(pod)[-2000:]}") from None
 
