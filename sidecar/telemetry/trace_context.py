@@ -62,8 +62,8 @@ class Ids:
         """One root, when there is none left."""
         digits = os.urandom(16 * _IDS_PER_READ).hex().encode()
         self.roots += [
-            (trace_id, trace_id[16:], b"00-" + trace_id + b"-" + trace_id[16:] + b"-00")
-            for trace_id in [digits[at : at + 32] for at in range(0, len(digits), 32)]
+            (trace_id := digits[at : at + 32], own := trace_id[16:], b"-".join((b"00", trace_id, own, b"00")))
+            for at in range(0, len(digits), 32)
         ]
         return self.roots.pop()
 
@@ -188,9 +188,9 @@ def write_unsampled(request: RequestHeaders, ids: Ids, wide: bool, w3c: bool) ->
     ):
         return False
     if len(trace_id) == 32 and not trace_id.startswith(_NO_SPAN):
-        start = b"00-" + trace_id + b"-"
+        wide_id = trace_id
     elif len(trace_id) == 16:
-        start = b"00-" + _NO_SPAN + trace_id + b"-"
+        wide_id = _NO_SPAN + trace_id
     else:
         return False
     spans = ids.spans
@@ -198,7 +198,7 @@ def write_unsampled(request: RequestHeaders, ids: Ids, wide: bool, w3c: bool) ->
     request[b"x-b3-spanid"] = own
     request[b"x-b3-parentspanid"] = span_id
     if w3c:
-        request[TRACEPARENT] = start + own + b"-00"
+        request[TRACEPARENT] = b"-".join((b"00", wide_id, own, b"00"))
     return True
 
 
