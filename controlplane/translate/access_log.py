@@ -15,6 +15,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from controlplane.model.mesh_config import ACCESS_LOG_FORMAT, MeshConfig
 from controlplane.model.telemetry import SERVER, LogSettings
+from controlplane.translate.http_filters.grpc_stats import NAME as GRPC_STATS
 from controlplane.translate.protos import any_of, duration, uint32
 from controlplane.translate.view import View
 from lugsail.api.mesh_config import FileAccessLog
@@ -77,6 +78,7 @@ def http_access_logs(view: View, side: str) -> list[Any]:
             additional_response_headers_to_log=["grpc-status"],
             additional_response_trailers_to_log=["grpc-status"],
         )
+        config.common_config.filter_state_objects_to_log.append(GRPC_STATS)
         logs.append(_log("envoy.access_loggers.http_grpc", config))
     return logs
 

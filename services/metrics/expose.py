@@ -30,6 +30,7 @@ _COUNTERS = {
         ("istio_tcp_received_bytes_total", RECEIVED),
     ),
 }
+_MESSAGES = ("istio_request_messages_total", "istio_response_messages_total")
 _BOUNDS = tuple(str(int(bound)) if bound == int(bound) else str(bound) for bound in BUCKETS)
 
 Families = dict[str, tuple[str, list[str]]]
@@ -58,6 +59,9 @@ def _flow(out: Families, flow: Flow, more: Labels) -> None:
     text = ",".join(f'{name}="{escape(value)}"' for name, value in (*flow.labels, *more))
     for name, place in _COUNTERS[flow.kind]:
         out.setdefault(name, ("counter", []))[1].append(f"{name}{{{text}}} {int(flow.total[place])}")
+    if flow.messages is not None:
+        for name, count in zip(_MESSAGES, flow.messages, strict=True):
+            out.setdefault(name, ("counter", []))[1].append(f"{name}{{{text}}} {count}")
     if flow.kind == "http":
         buckets = [int(count) for count in flow.total[FIRST_BUCKET:]]
         _histogram(out, "istio_request_duration_milliseconds", text, buckets, flow.total[DURATION_MS])

@@ -31,9 +31,10 @@ def new_cell(kind: Kind) -> array[float]:
 
 
 class Flow:
-    """One combination of labels. `total` and the sizes' buckets are of records alone, not of what was scraped."""
+    """One combination of labels. `total`, the sizes' buckets and the messages of gRPC calls (there, back; None
+    without calls) are of records alone, not of what was scraped."""
 
-    __slots__ = ("kind", "label", "labels", "request_sizes", "response_sizes", "total", "used_s")
+    __slots__ = ("kind", "label", "labels", "messages", "request_sizes", "response_sizes", "total", "used_s")
 
     def __init__(self, kind: Kind, labels: Labels) -> None:
         self.kind = kind
@@ -42,6 +43,7 @@ class Flow:
         self.total: array[float] | None = None
         self.request_sizes: list[int] = []
         self.response_sizes: list[int] = []
+        self.messages: tuple[int, int] | None = None
         self.used_s = 0.0
 
     def counted(self) -> array[float]:
@@ -93,6 +95,11 @@ class Flows:
             cell[bucket] += 1
         flow.request_sizes[bisect_left(BUCKETS, request_bytes)] += 1
         flow.response_sizes[bisect_left(BUCKETS, response_bytes)] += 1
+
+    def messages(self, flow: Flow, sent: int, received: int) -> None:
+        """The messages of one gRPC call that a record tells of, besides `request`."""
+        before = flow.messages or (0, 0)
+        flow.messages = (before[0] + sent, before[1] + received)
 
     def connection(self, flow: Flow, sent: int, received: int) -> None:
         """One TCP connection that a record tells of, at its end."""

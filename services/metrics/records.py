@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from envoy.extensions.filters.http.grpc_stats.v3.config_pb2 import FilterObject
+
 from services.metrics.flows import Flow, Flows
 from services.metrics.labels import NOBODY, SPECIAL_CLUSTERS, UNKNOWN, Labels, Service, Workload, called, side
 
 MAX_KNOWN = 8192
 _MILLISECOND_NS = 1_000_000
+_GRPC_STATS = "envoy.filters.http.grpc_stats"
 _CANONICAL_NAME, _CANONICAL_REVISION = "service.istio.io/canonical-name", "service.istio.io/canonical-revision"
 
 #: Field of envoy.data.accesslog.v3.ResponseFlags → the letters of %RESPONSE_FLAGS%, in the order Envoy prints them.
@@ -109,6 +112,8 @@ class Recorder:
                 duration = common.duration
             took_ms = duration.seconds * 1000 + duration.nanos / _MILLISECOND_NS
             self._flows.request(flow, took_ms, request.request_body_bytes, response.response_body_bytes)
+            if grpc:
+                self._flows.messages(flow, *_messages(common))
 
     def tcp(self, reporter: Reporter, entry: Any) -> None:
         """envoy.data.accesslog.v3.TCPAccessLogEntry."""
@@ -159,6 +164,14 @@ class Recorder:
             return bool(cluster.startswith("inbound|") or cluster == "InboundPassthroughCluster")
         local = common.downstream_local_address.socket_address.address
         return not reporter.is_router and bool(local == reporter.ip)
+
+
+def _messages(common: Any) -> tuple[int, int]:
+    """The messages of a gRPC call, there and back; none where the proxy answered before it counted."""
+    counted = FilterObject()
+    if _GRPC_STATS in common.filter_state_objects:
+        common.filter_state_objects[_GRPC_STATS].Unpack(counted)
+    return counted.request_message_count, counted.response_message_count
 
 
 def _cluster(common: Any) -> str:

@@ -17,9 +17,11 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from sidecar.agent.envoy import EnvoyNotFound, find_envoy
@@ -48,6 +50,18 @@ class App(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Calls(grpc.GenericRpcHandler):
+    """Any method, as a stream: every message comes back twice."""
+
+    def service(self, details: Any) -> Any:
+        def twice(messages: Any, context: Any) -> Any:
+            for message in messages:
+                yield message
+                yield message
+
+        return grpc.stream_stream_rpc_method_handler(twice)
+
+
 class Echo(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         while data := self.request.recv(65536):
@@ -72,6 +86,7 @@ class Chains:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.metrics: subprocess.Popen[bytes] | None = None
         self.servers: list[Any] = []
+        self.calls: grpc.Server | None = None
         self.api = f"http://{self.net}.1:8080"
         self.metrics_url = f"http://{self.net}.3:9090"
 
@@ -99,6 +114,8 @@ class Chains:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        if self.calls is not None:
+            self.calls.stop(0)
         for server in self.servers:
             server.shutdown()
             server.server_close()
@@ -115,6 +132,9 @@ class Chains:
         echo = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo)
         echo.daemon_threads = app.daemon_threads = True
         self.servers = [app, echo]
+        self.calls = grpc.server(ThreadPoolExecutor(4), handlers=[Calls()])
+        calls = self.calls.add_insecure_port("127.0.0.1:0")
+        self.calls.start()
         for server in self.servers:
             threading.Thread(target=server.serve_forever, daemon=True).start()
         registry = [one for proxy in PROXIES for one in self._registry(proxy)]
@@ -129,7 +149,7 @@ class Chains:
         )  # fmt: skip
         wait("the control plane", lambda: status(f"{self.api}/ready") == 200)
         for proxy in PROXIES:
-            for resource in self._resources(proxy, app.server_address[1], echo.server_address[1]):
+            for resource in self._resources(proxy, app.server_address[1], echo.server_address[1], calls):
                 self.apply(resource)
         self.start_metrics()
         for proxy in PROXIES:
@@ -184,6 +204,7 @@ class Chains:
         ports = [
             {"number": 8000, "name": "http", "protocol": "HTTP", "targetPort": 8000},
             {"number": 9000, "name": "tcp", "protocol": "TCP", "targetPort": 9000},
+            {"number": 7000, "name": "grpc", "protocol": "GRPC", "targetPort": 7000},
         ]
         entry = {"location": "MESH_INTERNAL", "resolution": "STATIC", "ports": ports}
         made = [
@@ -200,7 +221,7 @@ class Chains:
             made.append(document("WorkloadEntry", f"{side}-{proxy}-v1", spec))
         return made
 
-    def _resources(self, proxy: str, app: int, echo: int) -> list[dict[str, Any]]:
+    def _resources(self, proxy: str, app: int, echo: int, calls: int) -> list[dict[str, Any]]:
         ip = self.ip(proxy, "client")
         everywhere = {"bind": ip, "captureMode": "NONE", "hosts": ["*/*"]}
         client = {
@@ -212,6 +233,7 @@ class Chains:
                     **everywhere,
                     "hosts": [f"default/{self.host(proxy)}"],
                 },
+                {"port": {"number": 7000, "protocol": "GRPC", "name": "grpc"}, **everywhere},
             ],
             "outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"},
         }
@@ -228,6 +250,11 @@ class Chains:
                     "port": {"number": 9000, "protocol": "TCP", "name": "tcp"},
                     **bound,
                     "defaultEndpoint": f"127.0.0.1:{echo}",
+                },
+                {
+                    "port": {"number": 7000, "protocol": "GRPC", "name": "grpc"},
+                    **bound,
+                    "defaultEndpoint": f"127.0.0.1:{calls}",
                 },
             ],
             "egress": [
@@ -277,6 +304,13 @@ class Chains:
             got = 0
             while got < size:
                 got += len(connection.recv(65536))
+
+    def call(self, proxy: str, messages: int) -> int:
+        """One gRPC call with so many messages, through the client's sidecar; how many came back."""
+        options = (("grpc.default_authority", f"{self.host(proxy)}:7000"), ("grpc.enable_http_proxy", 0))
+        with grpc.insecure_channel(f"{self.ip(proxy, 'client')}:7000", options) as channel:
+            method = channel.stream_stream("/echo.Echo/Twice")
+            return sum(1 for _ in method(iter([b"message"] * messages), timeout=10))
 
     def samples(self, proxy: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
         """Istio's counters and `_count`s, by name and labels, as if both proxies had the same names."""

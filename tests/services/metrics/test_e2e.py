@@ -56,6 +56,18 @@ def test_the_same_requests_make_the_same_metrics(chains: Chains) -> None:
     assert {name: found for name, found in different.items() if found} == {}
 
 
+def test_the_messages_of_grpc_calls(chains: Chains) -> None:
+    """Of stock Envoys: the Python sidecar speaks no HTTP/2 yet."""
+    assert [chains.call("envoy", messages) for messages in (3, 1, 0)] == [6, 2, 0]
+    settled(chains, "envoy", 2 * 8, "istio_response_messages_total")
+    counted = chains.samples("envoy")
+    for name, expected in (("istio_request_messages_total", 4), ("istio_response_messages_total", 8)):
+        by_side = {dict(labels)["reporter"]: value for labels, value in counted[name].items()}
+        assert by_side == {"source": expected, "destination": expected}, name
+        told = dict(next(iter(counted[name])))
+        assert (told["request_protocol"], told["grpc_response_status"]) == ("grpc", "0")
+
+
 def test_a_service_that_hangs_costs_no_request_and_no_count(chains: Chains) -> None:
     assert chains.metrics is not None
     before = total(chains, "envoy")

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from envoy.config.core.v3.base_pb2 import Node
 from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry, ResponseFlags
+from envoy.extensions.filters.http.grpc_stats.v3.config_pb2 import FilterObject
 
 from services.metrics import flows as flows_module
+from services.metrics.expose import render
 from services.metrics.flows import FIRST_BUCKET, REQUESTS, Flows
 from services.metrics.graph import graph, quantile, summed
 from services.metrics.labels import BUCKETS, Workload
@@ -137,12 +139,23 @@ def test_a_grpc_request_that_arrived() -> None:
     entry.request.request_headers["content-type"] = "application/grpc"
     entry.response.response_code.value = 200
     entry.response.response_trailers["grpc-status"] = "14"
+    counted = FilterObject(request_message_count=3, response_message_count=1)
+    common.filter_state_objects["envoy.filters.http.grpc_stats"].Pack(counted)
     caller = Workload(name="a-v1", namespace="n", app="a", canonical_service="a", cluster="K")
-    Recorder(made, lambda: {"10.0.0.1": caller}, lambda: None).http(Reporter(node), entry)
+    recorder, reporter = Recorder(made, lambda: {"10.0.0.1": caller}, lambda: None), Reporter(node)
+    recorder.http(reporter, entry)
+    del common.filter_state_objects["envoy.filters.http.grpc_stats"]
+    recorder.http(reporter, entry)
     (flow,) = made
     wanted = ("source_workload", "destination_workload", "destination_service_name", "request_protocol")
     assert [flow.label[name] for name in wanted] == ["a-v1", "b-v1", "b", "grpc"]
     assert (flow.label["grpc_response_status"], flow.label["source_canonical_revision"]) == ("14", "latest")
+    assert flow.messages == (3, 1), "none of the call that was answered before it was counted"
+    page = render(made, [], {})
+    assert re.findall(r"^(istio_\w+_messages_total)\{.* (\d+)$", page, re.MULTILINE) == [
+        ("istio_request_messages_total", "3"),
+        ("istio_response_messages_total", "1"),
+    ]
 
 
 def test_options_say_what_is_right(capsys: pytest.CaptureFixture[str]) -> None:
