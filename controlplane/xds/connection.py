@@ -24,6 +24,9 @@ from controlplane.xds.type_urls import CDS, DEPENDENTS, EDS, LDS, PUSH_ORDER, RD
 
 log = logging.getLogger(__name__)
 
+#: Type → the type of what refers to it.
+_PARENTS = {dependent: parent for parent, dependent in DEPENDENTS.items()}
+
 # Requests that wait for the worker; more stay unread in gRPC's window.
 REQUEST_BACKLOG = 64
 # A client that reads but never answers gets no more than this many unanswered responses of a type.
@@ -91,7 +94,8 @@ class Connection:
         self._wake = asyncio.Event()
         self._room.set()
         self._pending: Push | None = None
-        self._clusters: Mapping[str, Built] = {}  # as sent last, those held included
+        #: Clusters and listeners as sent last, clusters that are held included.
+        self._latest: dict[str, Mapping[str, Built]] = {type_url: {} for type_url in DEPENDENTS}
         self._holds_clusters = False
         self._sent_at: dict[str, float] = {}  # nonce → monotonic seconds
         self._unknown_types: set[str] = set()
@@ -138,11 +142,15 @@ class Connection:
             subscription = Subscription(full_state=full_state, delta=self._codec.delta)
             self.subscriptions[type_url] = subscription
         starts = not subscription.started
+        before = set(subscription.names) if type_url in _PARENTS else set()
         reaction = self._codec.receive(subscription, request)
         if len(subscription.names) > NAMES_LIMIT:
             raise AsksTooMuch(f"{short_name(type_url)}: more than {NAMES_LIMIT} names in one subscription")
         if starts and type_url == CDS and EDS in self.subscriptions:
             self.subscriptions[EDS].respond_always_once()
+        if let_go := before - subscription.names:
+            # It may have answered what went out before a listener, or cluster, that wants them again.
+            self.status.let_go(type_url, let_go & self._referred_by_latest(_PARENTS[type_url]))
         if reaction.answered:
             self._record_answer(type_url, subscription, [sent.nonce for sent in reaction.answered], reaction.error)
 
@@ -206,11 +214,14 @@ class Connection:
         if type_url == CDS:
             self._holds_clusters = bool(plan.held)
             if plan.held and not self._codec.delta:
-                resources = {**{name: self._clusters[name] for name in plan.held}, **built}
+                resources = {**{name: self._latest[CDS][name] for name in plan.held}, **built}
         if plan.due:
             await self._send_plan(type_url, subscription, plan, resources)
-        if type_url == CDS:
-            self._clusters = resources
+        dependent = DEPENDENTS.get(type_url)
+        if dependent is not None:
+            self._latest[type_url] = resources
+            if self.status.awaits(dependent):
+                self.status.await_only(dependent, self._referred_by_latest(type_url))
 
     async def _send_plan(
         self, type_url: str, subscription: Subscription, plan: Plan, resources: Mapping[str, Built]
@@ -252,6 +263,12 @@ class Connection:
             if subscription.told(name) != resource.version:
                 names |= self._references.get(type_url, name, resource.version, resource.message)
         return frozenset(names)
+
+    def _referred_by_latest(self, type_url: str) -> frozenset[str]:
+        """Names of the dependent type that the clusters, or listeners, as sent last refer to."""
+        get = self._references.get
+        resources = self._latest[type_url].items()
+        return frozenset().union(*(get(type_url, name, one.version, one.message) for name, one in resources))
 
     def _endpoints_subscription(self) -> Subscription:
         subscription = self.subscriptions.get(EDS)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from controlplane.xds.type_urls import CDS, LDS, NDS, PUSH_ORDER, short_name
+from controlplane.xds.type_urls import CDS, DEPENDENTS, LDS, NDS, PUSH_ORDER, short_name
 
 KEPT_PUSHES = 128
 KEPT_REVISIONS = 4096
@@ -143,8 +143,13 @@ class ProxyStatus:
         self._undecided.append(record)
 
     def begin(self, revision: int) -> None:
-        """A push of everything up to `revision` starts."""
+        """A push of everything up to `revision` starts.
+
+        What the client is about to ask for anyway is not sent by it, and yet brings it: so this push waits for it too.
+        """
         record = PushRecord(revision)
+        if self._undecided:
+            record.awaits = {type_url: set(names) for type_url, names in self._undecided[-1].awaits.items() if names}
         self.records.append(record)
         self._undecided.append(record)
 
@@ -164,6 +169,22 @@ class ProxyStatus:
         if names and dependent is not None:
             record.awaits.setdefault(dependent, set()).update(names)
 
+    def let_go(self, type_url: str, names: Iterable[str]) -> None:
+        """The client let go of these, though what was sent to it since refers to them: it will ask for them again."""
+        if self._undecided:
+            self._undecided[-1].awaits.setdefault(type_url, set()).update(names)
+
+    def awaits(self, type_url: str) -> bool:
+        """Whether a push waits for the client to ask for names of this type."""
+        return any(record.awaits.get(type_url) for record in self._undecided)
+
+    def await_only(self, type_url: str, names: Iterable[str]) -> None:
+        """Of this type the client has reason to ask for these alone."""
+        wanted = set(names)
+        for record in self._undecided:
+            if type_url in record.awaits:
+                record.awaits[type_url] &= wanted
+
     def answered(
         self, type_url: str, nonces: Iterable[str], error: str | None, version: str, known: Callable[[str], bool]
     ) -> None:
@@ -177,6 +198,8 @@ class ProxyStatus:
         else:
             status.error, status.error_at = error, now
             status.rejects += 1
+            if type_url in DEPENDENTS:
+                self.await_only(DEPENDENTS[type_url], ())  # who rejects what refers to them may never ask for them
         for record in self._undecided:
             hit = settled & record.waiting.keys()
             for nonce in hit:
@@ -211,7 +234,7 @@ class ProxyStatus:
         decided: Outcome | None = None
         for record in reversed(self._undecided):
             if record.outcome is None:
-                if record.finished and not record.sent and not record.needs_types:
+                if record.is_settled and not record.sent:
                     self._decide(record, State.UNAFFECTED, None)
                 elif record.is_settled or (decided is not None and decided.state is State.ACKED):
                     self._decide(record, State.ACKED, None)

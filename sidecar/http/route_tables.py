@@ -35,7 +35,7 @@ class RouteTables:
             ready()
 
     def remove(self, name: str) -> None:
-        """A configuration is gone. A listener that still names it keeps the last version, as in Envoy."""
+        """Nobody wants it any more. Connections that drain keep the last version; a new listener waits for the next."""
         slot = self._slots.get(name)
         if slot is not None:
             slot.removed = True

@@ -192,7 +192,8 @@ class ListenerManager:
     def _activate_when_ready(self, name: str, runtime: RuntimeListener) -> None:
         for rds_name in runtime.config.rds_names:
             slot = self._routes.slot(rds_name)
-            if slot.table is None:
+            # Routes that were let go since are those of then: what is in force now comes with the new subscription.
+            if slot.table is None or slot.removed:
                 slot.waiting.append(lambda: self._activate_when_ready(name, runtime))
                 return
         if self.warming.get(name) is runtime:

@@ -226,6 +226,68 @@ async def test_a_push_waits_for_the_routes_of_its_new_listeners(peer):
     assert peer.status.outcome(2).state is State.ACKED
 
 
+GATEWAY = replaced(listeners={"out": "web", "gw": "http.80"}, routes={**MESH.routes, "http.80": "none yet"})
+
+
+async def test_a_later_push_waits_for_the_routes_of_listeners_before_it(peer):
+    await peer.boot()
+    peer.push(GATEWAY)
+    await peer.ack(await peer.settle())
+    peer.push(replaced(listeners=GATEWAY.listeners, routes={**MESH.routes, "http.80": "a rule"}), types={RDS})
+    assert await peer.settle() == [], "nobody has asked for it"
+    assert peer.status.outcome(3) is None, "the rule is not there yet"
+    await peer.ask_also(RDS, "http.80")
+    await peer.ack(await peer.settle())
+    await peer.settle()
+    assert [peer.status.outcome(revision).state for revision in (2, 3)] == [State.ACKED, State.ACKED]
+
+
+async def test_a_push_waits_for_routes_that_are_let_go_and_asked_for_again(peer):
+    """A listener that goes and comes back at once: the client lets go of its routes when the second is on its way."""
+    await peer.boot()
+    peer.push(replaced(listeners={}))
+    gone = await peer.settle()
+    peer.push(MESH)
+    back = await peer.settle()
+    assert [shown(gone), shown(back)][0][0][0] == "LDS" and shown(back)[0] == ("LDS", ["out"])
+    await peer.ack(gone)
+    if peer.codec.delta:
+        await peer.request(RDS, resource_names_unsubscribe=["web"])
+    else:
+        await peer.request(RDS, nonce=peer.connection.subscriptions[RDS].nonce_sent)
+    await peer.settle()
+    await peer.ack(back)
+    await peer.settle()
+    assert peer.status.outcome(3) is None, "the listener has no routes yet"
+    await peer.ask_also(RDS, "web")
+    sent = await peer.settle()
+    assert shown(sent) == [("RDS", ["web"])]
+    await peer.ack(sent)
+    await peer.settle()
+    assert peer.status.outcome(3).state is State.ACKED
+
+
+async def test_routes_of_a_listener_that_is_gone_again_are_not_waited_for(peer):
+    await peer.boot()
+    peer.push(GATEWAY)
+    await peer.settle()
+    peer.push(MESH)
+    await peer.ack(await peer.settle())
+    await peer.settle()
+    assert [peer.status.outcome(revision).state for revision in (2, 3)] == [State.ACKED, State.ACKED]
+
+
+async def test_routes_of_a_rejected_listener_are_not_waited_for(peer):
+    await peer.boot()
+    peer.push(GATEWAY)
+    (sent,) = await peer.settle()
+    peer.push(GATEWAY, types={RDS})
+    await peer.settle()
+    await peer.ack([sent], error="no")
+    await peer.settle()
+    assert [peer.status.outcome(revision).state for revision in (2, 3)] == [State.NACKED, State.UNAFFECTED]
+
+
 async def test_pushes_merge_while_the_proxy_is_slow(peer):
     await peer.boot()
     peer.blocked = asyncio.Event()

@@ -107,9 +107,24 @@ def test_a_later_push_that_is_acknowledged_settles_an_earlier_one():
     answer(s, LDS, "1")
     s.begin(2)
     send(s, LDS, "2")
+    s.await_only(RDS, ())
     s.finish()
     answer(s, LDS, "2")
-    assert s.outcome(1).state is State.ACKED
+    assert [s.outcome(revision).state for revision in (1, 2)] == [State.ACKED, State.ACKED]
+
+
+def test_what_the_client_is_about_to_ask_for_keeps_later_pushes_waiting_too():
+    s = status()
+    s.begin(1)
+    send(s, LDS, "1", awaits=["80"], dependent=RDS)
+    s.finish()
+    answer(s, LDS, "1")
+    s.begin(2)
+    s.finish()
+    assert s.outcome(1) is None and s.outcome(2) is None
+    send(s, RDS, "2")
+    answer(s, RDS, "2", known={"80"})
+    assert [s.outcome(revision).types for revision in (1, 2)] == [("LDS",), ("RDS",)]
 
 
 def test_a_later_push_without_effect_settles_nothing():

@@ -35,6 +35,20 @@ async def test_listener_waits_for_its_routes(lab: Lab) -> None:
     assert b"hello" in await ask(address)
 
 
+async def test_a_listener_that_comes_back_waits_for_the_routes_of_now(lab: Lab) -> None:
+    lab.cluster(await lab.upstream(hello))
+    lab.routes.update(routes(cluster="of then"))
+    assert b"503" in await ask(await lab.listen())
+    config = lab.listeners.active["main"].config
+    lab.listeners.update({}, {"main"})
+    lab.routes.remove("main")
+    address = await lab.bind(config)
+    assert "main" in lab.listeners.warming
+    lab.routes.update(routes())
+    await lab.listeners.settled()
+    assert b"hello" in await ask(address)
+
+
 async def test_update_keeps_the_socket_and_open_connections(lab: Lab) -> None:
     lab.cluster(await lab.upstream(hello))
     lab.routes.update(routes())
