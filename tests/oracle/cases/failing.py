@@ -100,13 +100,13 @@ CASES = (
         ask(h={"content-type": "application/grpc"}, do="until=1 add-grpc-status=14", hits=2),
         ask(h={"content-type": "application/grpc"}, do="add-grpc-status=13", hits=1),
     )),
-    Case("retry-per-try-timeout", retries("5xx", 2, ", perTryTimeout: 100ms"), (
-        ask(do="until=1 delay=0.6", hits=2, within_s=(0.09, 0.5)),
-        ask(do="delay=0.6", status=504, hits=3, log="504 URX,UT"),
+    Case("retry-per-try-timeout", retries("5xx", 2, ", perTryTimeout: 300ms"), (
+        ask(do="until=1 delay=1.5", hits=2, within_s=(0.29, 1.2)),
+        ask(do="delay=1.5", status=504, hits=3, log="504 URX,UT"),
     )),
     Case("retry-within-timeout", ONE_SHOT + rule(
-        f"timeout: 0.25s\n  retries: {{attempts: 5, perTryTimeout: 100ms, retryOn: 5xx, {FAST}}}\n  {APP}"
-    ), (ask(do="delay=0.6", status=504, within_s=(0.24, 0.5)),)),
+        f"timeout: 1s\n  retries: {{attempts: 5, perTryTimeout: 400ms, retryOn: 5xx, {FAST}}}\n  {APP}"
+    ), (ask(do="delay=2", status=504, hits=3, within_s=(0.99, 1.6)),)),
     Case("retry-never", ONE_SHOT + rule("retries: {attempts: 0}\n  " + APP), (
         ask(do="status=503", status=503, hits=1), ask(do="close", status=503, hits=1),
     )),
