@@ -89,6 +89,9 @@ class PushRecord:
             self.sent.append(name)
         self.waiting[nonce] = type_url
 
+    def add_awaited(self, type_url: str, names: Iterable[str]) -> None:
+        self.awaits.setdefault(type_url, set()).update(names)
+
 
 class ProxyStatus:
     """One connection of one proxy. `clock`: monotonic seconds; `wall`: seconds since the epoch.
@@ -149,7 +152,7 @@ class ProxyStatus:
         """
         record = PushRecord(revision)
         if self._undecided:
-            record.awaits = {type_url: set(names) for type_url, names in self._undecided[-1].awaits.items() if names}
+            record.awaits = {type_url: set(names) for type_url, names in self._undecided[-1].awaits.items()}
         self.records.append(record)
         self._undecided.append(record)
 
@@ -165,14 +168,13 @@ class ProxyStatus:
             return
         record = self._undecided[-1]
         record.add_sent(type_url, nonce)
-        names = set(awaits)
-        if names and dependent is not None:
-            record.awaits.setdefault(dependent, set()).update(names)
+        if dependent is not None:
+            record.add_awaited(dependent, awaits)
 
     def let_go(self, type_url: str, names: Iterable[str]) -> None:
         """The client let go of these, though what was sent to it since refers to them: it will ask for them again."""
         if self._undecided:
-            self._undecided[-1].awaits.setdefault(type_url, set()).update(names)
+            self._undecided[-1].add_awaited(type_url, names)
 
     def awaits(self, type_url: str) -> bool:
         """Whether a push waits for the client to ask for names of this type."""

@@ -57,11 +57,11 @@ def render(flows: Iterable[Flow], targets: Iterable[Target], pages: Mapping[Targ
 def _flow(out: Families, flow: Flow, more: Labels) -> None:
     assert flow.total is not None
     text = ",".join(f'{name}="{escape(value)}"' for name, value in (*flow.labels, *more))
-    for name, place in _COUNTERS[flow.kind]:
-        out.setdefault(name, ("counter", []))[1].append(f"{name}{{{text}}} {int(flow.total[place])}")
+    counts = [(name, int(flow.total[place])) for name, place in _COUNTERS[flow.kind]]
     if flow.messages is not None:
-        for name, count in zip(_MESSAGES, flow.messages, strict=True):
-            out.setdefault(name, ("counter", []))[1].append(f"{name}{{{text}}} {count}")
+        counts += zip(_MESSAGES, flow.messages, strict=True)
+    for name, count in counts:
+        out.setdefault(name, ("counter", []))[1].append(f"{name}{{{text}}} {count}")
     if flow.kind == "http":
         buckets = [int(count) for count in flow.total[FIRST_BUCKET:]]
         _histogram(out, "istio_request_duration_milliseconds", text, buckets, flow.total[DURATION_MS])

@@ -31,8 +31,10 @@ def new_cell(kind: Kind) -> array[float]:
 
 
 class Flow:
-    """One combination of labels. `total`, the sizes' buckets and the messages of gRPC calls (there, back; None
-    without calls) are of records alone, not of what was scraped."""
+    """One combination of labels. All numbers are of records alone, not of what was scraped.
+
+    `messages`: those of gRPC calls, there and back; None without calls.
+    """
 
     __slots__ = ("kind", "label", "labels", "messages", "request_sizes", "response_sizes", "total", "used_s")
 

@@ -63,7 +63,7 @@ class _FieldLines(dict[bytes, tuple[bytes, bytes]]):
 
     def __missing__(self, line: bytes) -> tuple[bytes, bytes]:
         name, _, value = line.partition(b": ")
-        # The usual form of the lines that are new each time. Ids of one piece are told for a tenth of the cost.
+        # The usual form of the lines that are new each time. Ids of one piece need no table.
         if name in _NOT_KEPT and (value.isalnum() or (value and not value.translate(None, _VISIBLE))):
             return name, value
         match = _FIELD(line)

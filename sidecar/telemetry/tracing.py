@@ -13,7 +13,7 @@ from typing import Protocol
 from sidecar.codec.headers import RequestHeaders, ResponseHeaders
 from sidecar.config.routes import Route
 from sidecar.config.tracing import Tracing, ZipkinTracer
-from sidecar.telemetry.sampling import NUMBERS, REASON_AT, UUID_LENGTH, Reason, decide
+from sidecar.telemetry.sampling import NUMBERS, REASON_AT, UUID_LENGTH, Reason, decide, number_of
 from sidecar.telemetry.span import FinishedSpan, Span, Tags
 from sidecar.telemetry.stats import Stats
 from sidecar.telemetry.stream_info import StreamInfo
@@ -123,24 +123,16 @@ class RequestTracer:
         if own is None and self._quick_below is not None and (route is None or not route.request_headers):
             # Most requests by far: by its number this one is not traced, and nobody before us has said otherwise.
             request_id = request.get(b"x-request-id", b"")
-            try:
-                # `number_of`, written out; what only this takes for a number is not traced either.
-                passes = int(request_id[:8], 16) % NUMBERS >= self._quick_below
-            except ValueError:
-                passes = False
             if (
-                passes
-                and len(request_id) == UUID_LENGTH
+                len(request_id) == UUID_LENGTH
                 and request_id[REASON_AT] == _UNDECIDED
                 and b"x-envoy-force-trace" not in request
                 and b"x-client-trace-id" not in request
+                and number_of(request_id) >= self._quick_below
                 and write_unsampled(request, self._ids, self._wide, self._w3c)
             ):
                 self._not_traced.value += 1
-                if not self._egress or request.multi is not None:
-                    self._operation(stream, route)
-                elif route is not None and (decorator := route.decorator) is not None and decorator.propagate:
-                    request[OPERATION] = decorator.operation
+                self._operation(stream, route)
                 return
         reason = Reason.SAMPLING
         if self._by_request_id:

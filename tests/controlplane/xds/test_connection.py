@@ -1,109 +1,15 @@
 """One stream: order, make before break, merging, and what is recorded of it."""
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
-from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DiscoveryRequest
-from google.rpc.status_pb2 import Status
 
 from controlplane.xds.codec import DeltaCodec, SotwCodec
-from controlplane.xds.connection import OUTSTANDING_LIMIT, UNANSWERED_LIMIT, AsksTooMuch, Connection, Push
-from controlplane.xds.observer import XdsObserver
-from controlplane.xds.references import ReferenceCache
-from controlplane.xds.status import State, StatusBoard
-from controlplane.xds.type_urls import CDS, EDS, LDS, PUSH_ORDER, RDS, short_name
-from tests.controlplane.xds.fakes import FakeMesh, FakeTranslator, name_in, until
-
-MESH = FakeMesh(
-    clusters={"v1": "1", "v2": "1"},
-    endpoints={"v1": "1", "v2": "1"},
-    listeners={"out": "web"},
-    routes={"web": "to v1 and v2"},
-)
-ALL = frozenset(PUSH_ORDER)
-
-
-class Peer:
-    """The other end: plays a proxy by hand."""
-
-    def __init__(self, codec=None, mesh: FakeMesh = MESH) -> None:
-        self.codec = codec or SotwCodec()
-        self.board = StatusBoard(lambda: 0.0, lambda: 0.0)
-        self.status = self.board.connect("c1", "p.default", "sidecar", "1.1.1.1", self.codec.name, "peer")
-        self.translator = FakeTranslator()
-        self.responses: list = []
-        self.blocked: asyncio.Event | None = None
-        self.revision = 1
-        self.connection = Connection(
-            SimpleNamespace(id="p.default"),
-            self.codec,
-            self.translator,
-            Push(mesh, 1, ALL, 0.0, 0.0),
-            self.status,
-            XdsObserver(),
-            ReferenceCache(),
-            lambda: 0.0,
-            self._write,
-        )
-
-    async def _write(self, response) -> None:
-        self.responses.append(response)
-        if self.blocked is not None:
-            await self.blocked.wait()
-
-    def push(self, mesh: FakeMesh, types=ALL) -> None:
-        self.revision += 1
-        self.connection.push(Push(mesh, self.revision, frozenset(types), 0.0, 0.0))
-
-    async def request(self, type_url: str, *names: str, nonce: str = "", error: str = "", **delta) -> None:
-        detail = Status(message=error) if error else None
-        if self.codec.delta:
-            request = DeltaDiscoveryRequest(
-                type_url=type_url, resource_names_subscribe=names, response_nonce=nonce, error_detail=detail, **delta
-            )
-        else:
-            request = DiscoveryRequest(
-                type_url=type_url, resource_names=names, response_nonce=nonce, error_detail=detail
-            )
-        await self.connection.feed(request)
-
-    async def settle(self) -> list:
-        """Let the worker do all it can; the responses since the last call."""
-        for _ in range(20):
-            await asyncio.sleep(0)
-        taken, self.responses = self.responses, []
-        return taken
-
-    async def ack(self, responses, error: str = "") -> None:
-        for response in responses:
-            sub = self.connection.subscriptions[response.type_url]
-            names = () if self.codec.delta else sorted(sub.names)
-            await self.request(response.type_url, *names, nonce=response.nonce, error=error)
-
-    async def ask_also(self, type_url: str, name: str) -> None:
-        """Subscribe to one more name."""
-        sub = self.connection.subscriptions[type_url]
-        if self.codec.delta:
-            await self.request(type_url, name)
-        else:
-            await self.request(type_url, *sorted(sub.names | {name}), nonce=sub.nonce_sent)
-
-    async def boot(self) -> None:
-        """Subscribe to everything and acknowledge it."""
-        for type_url, names in ((CDS, ()), (EDS, ("v1", "v2")), (LDS, ()), (RDS, ("web",))):
-            await self.request(type_url, *names)
-            await self.ack(await self.settle())
-        await self.settle()
-
-
-def shown(responses) -> list[tuple[str, list[str]]]:
-    """Type and names of each response."""
-    out = []
-    for response in responses:
-        names = [getattr(r, "name", "") or name_in(r) for r in response.resources]
-        out.append((short_name(response.type_url), sorted(names)))
-    return out
+from controlplane.xds.connection import OUTSTANDING_LIMIT, UNANSWERED_LIMIT, AsksTooMuch
+from controlplane.xds.status import State
+from controlplane.xds.type_urls import CDS, EDS, LDS, RDS
+from tests.controlplane.xds.fakes import FakeMesh, until
+from tests.controlplane.xds.peer import MESH, Peer, replaced, shown
 
 
 @pytest.fixture(params=[SotwCodec, DeltaCodec], ids=["sotw", "delta"])
@@ -113,10 +19,6 @@ async def peer(request):
     yield p
     worker.cancel()
     await asyncio.gather(worker, return_exceptions=True)
-
-
-def replaced(**changes) -> FakeMesh:
-    return FakeMesh(**{**MESH.__dict__, **changes})
 
 
 async def test_pushes_go_out_in_order_and_only_what_changed(peer):
@@ -203,8 +105,7 @@ async def test_a_changed_cluster_gets_its_endpoints_again(peer):
 async def test_a_push_waits_for_the_endpoints_of_its_new_clusters(peer):
     await peer.boot()
     peer.push(replaced(clusters={**MESH.clusters, "v3": "1"}, endpoints={**MESH.endpoints, "v3": "1"}))
-    await peer.ack(await peer.settle())
-    await peer.settle()
+    await peer.take()
     assert peer.status.outcome(2) is None
     await peer.ask_also(EDS, "v3")
     sent = await peer.settle()
@@ -217,12 +118,10 @@ async def test_a_push_waits_for_the_endpoints_of_its_new_clusters(peer):
 async def test_a_push_waits_for_the_routes_of_its_new_listeners(peer):
     await peer.boot()
     peer.push(replaced(listeners={"out": "web", "gw": "http.80"}, routes={"web": "to v1 and v2", "http.80": "r"}))
-    await peer.ack(await peer.settle())
-    await peer.settle()
+    await peer.take()
     assert peer.status.outcome(2) is None
     await peer.ask_also(RDS, "http.80")
-    await peer.ack(await peer.settle())
-    await peer.settle()
+    await peer.take()
     assert peer.status.outcome(2).state is State.ACKED
 
 
@@ -237,8 +136,7 @@ async def test_a_later_push_waits_for_the_routes_of_listeners_before_it(peer):
     assert await peer.settle() == [], "nobody has asked for it"
     assert peer.status.outcome(3) is None, "the rule is not there yet"
     await peer.ask_also(RDS, "http.80")
-    await peer.ack(await peer.settle())
-    await peer.settle()
+    await peer.take()
     assert [peer.status.outcome(revision).state for revision in (2, 3)] == [State.ACKED, State.ACKED]
 
 
@@ -249,7 +147,7 @@ async def test_a_push_waits_for_routes_that_are_let_go_and_asked_for_again(peer)
     gone = await peer.settle()
     peer.push(MESH)
     back = await peer.settle()
-    assert [shown(gone), shown(back)][0][0][0] == "LDS" and shown(back)[0] == ("LDS", ["out"])
+    assert (shown(gone)[0], shown(back)[0]) == (("LDS", []), ("LDS", ["out"]))
     await peer.ack(gone)
     if peer.codec.delta:
         await peer.request(RDS, resource_names_unsubscribe=["web"])
@@ -272,8 +170,7 @@ async def test_routes_of_a_listener_that_is_gone_again_are_not_waited_for(peer):
     peer.push(GATEWAY)
     await peer.settle()
     peer.push(MESH)
-    await peer.ack(await peer.settle())
-    await peer.settle()
+    await peer.take()
     assert [peer.status.outcome(revision).state for revision in (2, 3)] == [State.ACKED, State.ACKED]
 
 
@@ -350,18 +247,15 @@ async def test_an_answer_to_a_request_does_not_overtake_a_push(peer):
 
 async def test_a_new_stream_is_decided_when_clusters_and_listeners_are_answered(peer):
     await peer.request(CDS)
-    await peer.ack(await peer.settle())
-    await peer.settle()
+    await peer.take()
     assert peer.status.outcome(1) is None
     await peer.request(EDS, "v1", "v2")
     await peer.ack(await peer.settle())
     await peer.request(LDS)
-    await peer.ack(await peer.settle())
-    await peer.settle()
+    await peer.take()
     assert peer.status.outcome(1) is None
     await peer.request(RDS, "web")
-    await peer.ack(await peer.settle())
-    await peer.settle()
+    await peer.take()
     assert peer.status.outcome(1).state is State.ACKED
 
 

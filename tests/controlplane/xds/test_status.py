@@ -1,7 +1,7 @@
 """When a push counts as acknowledged, rejected or without effect."""
 
 from controlplane.xds.status import KEPT_PUSHES, ProxyStatus, State, StatusBoard
-from controlplane.xds.type_urls import CDS, EDS, LDS, RDS
+from controlplane.xds.type_urls import CDS, DEPENDENTS, EDS, LDS, RDS
 
 
 class Time:
@@ -26,6 +26,16 @@ def send(s: ProxyStatus, type_url: str, nonce: str, awaits=(), dependent=None) -
 
 def answer(s: ProxyStatus, type_url: str, *nonces: str, error=None, known=()) -> None:
     s.answered(type_url, nonces, error, f"v{nonces[-1]}", lambda name: name in known)
+
+
+def about_to_ask_for(type_url: str, name: str) -> ProxyStatus:
+    """A client that has taken a resource of the type in revision 1, and not asked for what that refers to."""
+    s = status()
+    s.begin(1)
+    send(s, type_url, "1", awaits=[name], dependent=DEPENDENTS[type_url])
+    s.finish()
+    answer(s, type_url, "1")
+    return s
 
 
 def test_a_push_that_sends_nothing_is_unaffected():
@@ -88,11 +98,7 @@ def test_an_ack_clears_the_error_and_an_older_push_does_not_become_good():
 
 
 def test_names_that_the_client_is_about_to_ask_for_are_awaited():
-    s = status()
-    s.begin(1)
-    send(s, CDS, "1", awaits=["new"], dependent=EDS)
-    s.finish()
-    answer(s, CDS, "1")
+    s = about_to_ask_for(CDS, "new")
     assert s.outcome(1) is None
     send(s, EDS, "2")
     answer(s, EDS, "2", known=["new"])
@@ -100,11 +106,7 @@ def test_names_that_the_client_is_about_to_ask_for_are_awaited():
 
 
 def test_a_later_push_that_is_acknowledged_settles_an_earlier_one():
-    s = status()
-    s.begin(1)
-    send(s, LDS, "1", awaits=["route-of-a-listener-that-goes"], dependent=RDS)
-    s.finish()
-    answer(s, LDS, "1")
+    s = about_to_ask_for(LDS, "route-of-a-listener-that-goes")
     s.begin(2)
     send(s, LDS, "2")
     s.await_only(RDS, ())
@@ -114,11 +116,7 @@ def test_a_later_push_that_is_acknowledged_settles_an_earlier_one():
 
 
 def test_what_the_client_is_about_to_ask_for_keeps_later_pushes_waiting_too():
-    s = status()
-    s.begin(1)
-    send(s, LDS, "1", awaits=["80"], dependent=RDS)
-    s.finish()
-    answer(s, LDS, "1")
+    s = about_to_ask_for(LDS, "80")
     s.begin(2)
     s.finish()
     assert s.outcome(1) is None and s.outcome(2) is None
