@@ -38,9 +38,17 @@ def why_not() -> str | None:
     missing = [tool for tool in ("ip", "iptables-restore", "setpriv", "curl") if shutil.which(tool) is None]
     if missing:
         return f"needs {', '.join(missing)}"
+    load = [*as_user(PROXY_UID), PYTHON, "-c", "import sidecar"]
+    if subprocess.run(load, cwd=REPO, capture_output=True).returncode:
+        return f"the user {PROXY_UID} of the proxies may not read {REPO}: clone it where others may (chmod o+rx)"
     tried = subprocess.run(["ip", "netns", "add", "lsag-probe"], capture_output=True, text=True)
     subprocess.run(["ip", "netns", "del", "lsag-probe"], capture_output=True)
     return None if tried.returncode == 0 else f"no network namespaces here: {tried.stderr.strip()}"
+
+
+def as_user(uid: int) -> list[str]:
+    """What to put before a command that is to run as this user."""
+    return ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
 
 
 def until(condition: Callable[[], Any], what: str, limit_s: float = 20.0) -> Any:
@@ -76,8 +84,7 @@ class Pod:
 
     def command(self, *command: str, uid: int = APP_UID) -> list[str]:
         """The command line that runs `command` in this pod as a user."""
-        user = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
-        return ["ip", "netns", "exec", self.namespace, *user, *command]
+        return ["ip", "netns", "exec", self.namespace, *as_user(uid), *command]
 
     def run(self, *command: str, uid: int = APP_UID, text: str | None = None, limit_s: float = 30.0) -> Any:
         return subprocess.run(

@@ -102,7 +102,7 @@ def test_without_privileges_it_says_cap_add() -> None:
     if shutil.which("setpriv") is None or os.geteuid() != 0:
         pytest.skip("needs root and setpriv, to give privileges up")
     done = subprocess.run(
-        ["setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps", "-all", sys.executable, "-m",
+        ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-all", sys.executable, "-m",
          "sidecar.agent.interception"],
         cwd=REPO, capture_output=True, text=True,
     )  # fmt: skip
